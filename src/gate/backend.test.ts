@@ -1,20 +1,24 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { isConnectionLost } from '../mysql/errors.ts'
 import { BackendPool } from './backend.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 
-function pool(): BackendPool {
-  const never = new Promise<never>(() => undefined)
+const never = new Promise<never>(() => undefined)
+
+function pool(connecting: () => Promise<Connection> = () => never): BackendPool {
   return new BackendPool({
     clock: systemClock,
     shard: 'app/-',
     budget: new ConnectionBudget(1),
     waitMs: 5000,
     idleMs: 60_000,
+    resetMs: 20,
+    open: new Set(),
     statementsMax: 10,
-    connect: () => never,
+    connect: connecting,
   })
 }
 
@@ -44,4 +48,28 @@ test('who waits is let go when the statement is killed, and takes no connection 
   await assert.rejects(busy.take('', killed.signal), /killed/)
   busy.close()
   await assert.rejects(other)
+})
+
+test('promise 8: a server that does not answer to the reset of a connection does not keep its place', async () => {
+  const connecting = async (): Promise<Connection> => {
+    const listeners: (() => void)[] = []
+    const silent = {
+      open: true,
+      outstanding: 0,
+      inTransaction: false,
+      reset: () => never,
+      onClose: (listener: () => void) => listeners.push(listener),
+      destroy() {
+        silent.open = false
+        for (const listener of listeners) listener()
+      },
+    }
+    return silent as unknown as Connection
+  }
+  const resetting = pool(connecting)
+  const backend = await resetting.take('')
+  backend.dirty = true
+  const next = resetting.take('')
+  resetting.give(backend)
+  assert.notEqual(await next, backend)
 })

@@ -26,6 +26,9 @@ export type BackendStatement = {
   boundTypes: Buffer | null
 }
 
+/** Whose statements a connection is for, while they have it: a session. */
+export type Holder = object
+
 export type Backend = {
   readonly connection: Connection
   readonly pool: BackendPool
@@ -36,6 +39,8 @@ export type Backend = {
   /** By text; oldest use first. */
   readonly statements: Map<string, BackendStatement>
   lastUsedMs: number
+  /** Null: it lies in its pool, or is used by none. */
+  holder: Holder | null
 }
 
 type Waiter = { resolve(backend: Backend): void; reject(error: Error): void }
@@ -47,7 +52,11 @@ export type BackendPoolOptions = {
   budget: ConnectionBudget
   waitMs: number
   idleMs: number
+  /** A server that is not done with a reset after this is not waited for. */
+  resetMs: number
   statementsMax: number
+  /** The open connections of all pools. */
+  open: Set<Backend>
   connect(): Promise<Connection>
 }
 
@@ -83,7 +92,13 @@ export class BackendPool {
   }
 
   /** A free connection, one with these settings if there is one near the top; undefined: `take` waits for one. */
-  tryTake(signature: string): Backend | undefined {
+  tryTake(signature: string, holder: Holder | null = null): Backend | undefined {
+    const backend = this.#tryTake(signature)
+    if (backend !== undefined) backend.holder = holder
+    return backend
+  }
+
+  #tryTake(signature: string): Backend | undefined {
     const idle = this.#idle
     for (let i = idle.length - 1, seen = 0; i >= 0 && seen < 8; i--, seen++) {
       const backend = idle[i] as Backend
@@ -99,14 +114,14 @@ export class BackendPool {
   }
 
   /** Errors: what connecting gives, SW-GATE-014, the signal's reason. Nothing was sent in any case. */
-  take(signature: string, signal: AbortSignal | null = null): Promise<Backend> {
-    const free = this.tryTake(signature)
+  take(signature: string, signal: AbortSignal | null = null, holder: Holder | null = null): Promise<Backend> {
+    const free = this.tryTake(signature, holder)
     if (free !== undefined) return Promise.resolve(free)
     const released = this.#lingering.values().next()
     if (released.done !== true) {
       // Kept only in case of a question: it is at hand sooner than a new one.
       released.value()
-      const freed = this.tryTake(signature)
+      const freed = this.tryTake(signature, holder)
       if (freed !== undefined) return Promise.resolve(freed)
     }
     if (this.#closed) return Promise.reject(this.#closedError)
@@ -130,6 +145,7 @@ export class BackendPool {
       const waiter: Waiter = {
         resolve(backend) {
           over()
+          backend.holder = holder
           resolve(backend)
         },
         reject(error) {
@@ -176,6 +192,7 @@ export class BackendPool {
         dirty: false,
         statements: new Map(),
         lastUsedMs: this.#options.clock.monotonicMs(),
+        holder: null,
       }
       if (this.#closed) {
         connection.onClose(() => this.#options.budget.give())
@@ -183,8 +200,10 @@ export class BackendPool {
         return
       }
       this.#all.add(backend)
+      this.#options.open.add(backend)
       connection.onClose(() => {
         this.#all.delete(backend)
+        this.#options.open.delete(backend)
         const at = this.#idle.indexOf(backend)
         if (at >= 0) this.#idle.splice(at, 1)
         this.#options.budget.give()
@@ -205,6 +224,7 @@ export class BackendPool {
 
   /** Gives a connection back. It must have no open transaction and no outstanding command. */
   give(backend: Backend): void {
+    backend.holder = null
     if (!backend.connection.open) return
     if (this.#closed || struck.has(backend.connection) || backend.connection.inTransaction || backend.connection.outstanding > 0) {
       backend.connection.destroy()
@@ -214,14 +234,19 @@ export class BackendPool {
       this.#offer(backend)
       return
     }
+    const late = setTimeout(() => backend.connection.destroy(), this.#options.resetMs)
     backend.connection.reset().then(
       () => {
+        clearTimeout(late)
         backend.dirty = false
         backend.signature = ''
         backend.statements.clear()
         this.#offer(backend)
       },
-      () => backend.connection.destroy(),
+      () => {
+        clearTimeout(late)
+        backend.connection.destroy()
+      },
     )
   }
 

@@ -79,7 +79,7 @@ test('a read of a closing slot waits until the record opens; within bounds of ti
 
 test('a transaction whose snapshot is older than the step that moved its tenant there does not go on', () => {
   const { reads, show } = made()
-  const host = { changed: () => {}, release: () => {}, giveUp: () => {}, core: {} as never }
+  const host = { changed: () => {}, release: () => {}, giveUp: () => {}, core: {} as never, connections: {} }
   const transaction = new Transaction(true, { readOnly: null, snapshot: false, before: [] }, host)
   transaction.branches.set('old-1', {} as never)
   const before = show(rule, 1)

@@ -35,6 +35,8 @@ export type GateConfig = {
   replicaCheckMs: number
   /** A session that sends nothing for this long ends, its transaction rolled back. */
   idleSessionMs: number
+  /** Nobody waits for a statement any more (its client is gone, it was killed, its time is over): a server that has said nothing of it for so long, and does not say either that it is at it, is cut off. */
+  abandonedMs: number
   /** A client that takes nothing of its answer for this long is cut off, and the servers' connections that wait for it are free. */
   clientStallMs: number
   /** A prepared branch that nobody ends within this is ended by whichever gate sees it. */
@@ -73,6 +75,7 @@ export const defaultGateConfig: GateConfig = {
   replicaLagMaxMs: 30_000,
   replicaCheckMs: 500,
   idleSessionMs: 8 * 3600 * 1000,
+  abandonedMs: 10_000,
   clientStallMs: 60_000,
   xaDoubtMs: 5_000,
   xaFinishMs: 5_000,

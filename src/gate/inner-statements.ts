@@ -1,6 +1,6 @@
 /** Statements of the gate's own on tables of a keyspace, routed as a client's would be: one text a shard, each run by the caller. */
 import type { Connection } from '../mysql/connection.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Holder } from './backend.ts'
 import { bringTo } from './backend-settings.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
@@ -56,23 +56,33 @@ export async function routeInner(core: Core, name: string, sql: Buffer, signal: 
   throw gateErrors.notReady({ keyspace: name, reason: `a statement on it can not be routed: ${sql.toString('utf8', 0, 80)}` })
 }
 
-/** A connection with the settings of such statements, or those given; give it back to its pool. Errors are those of connecting; the reason of `signal`. */
+/**
+ * A connection with the settings of such statements, or those given; give it back to its pool. Errors are those of connecting; the reason of `signal`.
+ * @param holder the session for whose statement it is
+ */
 export async function innerConnection(
   core: Core,
   shard: ShardView,
   settings = signature,
   signal: AbortSignal | null = null,
+  holder: Holder | null = null,
 ): Promise<Backend> {
-  const backend = await core.pools.take(shard, plainly, settings, signal)
-  if (backend.signature !== settings)
+  const backend = await core.pools.take(shard, plainly, settings, signal, holder)
+  if (backend.signature === settings) return backend
+  // Nobody has it yet who could cut it off.
+  const late = setTimeout(() => backend.connection.destroy(), core.config.abandonedMs)
+  try {
     await bringTo(backend, settings, ({ errno, message }) =>
       core.log.warn({ errno, message }, "a server refused a setting of the gate's own"),
     )
+  } finally {
+    clearTimeout(late)
+  }
   return backend
 }
 
 /** What a client's statement waits for beside its own: a KILL QUERY or a limit of time ends that too. */
-export type Marks = Pick<Scatter, 'mark' | 'unmark'>
+export type Marks = Pick<Scatter, 'mark' | 'unmark' | 'holder'>
 
 export async function marked<T>(marks: Marks, connection: Connection, effect: 'read' | 'write', act: () => Promise<T>): Promise<T> {
   const mark = { connection, effect }
@@ -98,7 +108,7 @@ export async function readInner(
     try {
       for (const part of await routeInner(core, name, sql, signal)) {
         at = part
-        const backend = await innerConnection(core, part.shard, signature, signal)
+        const backend = await innerConnection(core, part.shard, signature, signal, marks.holder)
         try {
           signal.throwIfAborted()
           const { connection } = backend

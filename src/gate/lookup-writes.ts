@@ -122,7 +122,7 @@ export class LookupWrites {
     const { uid } = part.shard
     const known = this.#open.get(uid)
     if (known !== undefined) return known.backend.connection
-    const backend = await elsewhere(part, () => innerConnection(this.#core, part.shard, undefined, this.#signal))
+    const backend = await elsewhere(part, () => innerConnection(this.#core, part.shard, undefined, this.#signal, this.#marks.holder))
     this.#open.set(uid, { backend, part })
     part.shard.traffic.writes++
     await elsewhere(part, () => backend.connection.query('BEGIN'))
@@ -219,7 +219,7 @@ export class LookupWrites {
     const part = { keyspace, shard, text: Buffer.alloc(0) }
     const branch = this.#on.branches.get(shard.uid)
     if (branch !== undefined && (await read(branch.backend.connection, ' LOCK IN SHARE MODE'))) return true
-    const other = await elsewhere(part, () => innerConnection(this.#core, shard, undefined, this.#signal))
+    const other = await elsewhere(part, () => innerConnection(this.#core, shard, undefined, this.#signal, this.#marks.holder))
     try {
       if (branch === undefined) return await elsewhere(part, () => read(other.connection, ' LOCK IN SHARE MODE'))
       // What it removed itself is still there for everybody else.

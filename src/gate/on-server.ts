@@ -49,6 +49,7 @@ export async function onServer<T>(
         signal,
         gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error),
       )
+      signal.throwIfAborted()
     }
   }
 }

@@ -10,8 +10,9 @@ import { isSwError } from '../base/errors.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { placeOfServer } from '../topology/server-place.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { BackendPool, strike } from './backend.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Holder } from './backend.ts'
 import { Claims, type Counts } from './claims.ts'
 import type { GateConfig } from './config.ts'
 import { ConnectionBudget } from './connection-budget.ts'
@@ -19,6 +20,7 @@ import { gateErrors } from './errors.ts'
 import type { ReplicaHealth } from './replica-health.ts'
 import { withoutVariables } from './settings.ts'
 import type { ReplicaView, ShardView, View } from './view.ts'
+import { Within } from './within.ts'
 
 /** What a client and the gate agreed upon, and the gate and the servers must then too: whether rows found are counted or those changed; how columns are told. */
 export type Agreed = { readonly foundRows: boolean; readonly extendedMetadata: boolean; readonly own?: true }
@@ -51,6 +53,9 @@ export class Pools {
   readonly #claims: Claims<object>
   readonly #shardsOf = new WeakMap<readonly ShardView[], Counts>()
   readonly #places = new WeakMap<Connection, Place>()
+  /** Of pools that serve and of those that did. */
+  readonly #open = new Set<Backend>()
+  closed = false
   #turn = 0
   /** By the view's own objects: naming the place anew for each statement cost 5 % of the gate's own CPU. */
   readonly #known: readonly WeakMap<Place, BackendPool>[] = sides.map(() => new WeakMap())
@@ -63,10 +68,16 @@ export class Pools {
   }
 
   /** A connection to where the shard is served, or to one of its replicas. Errors: of connecting, SW-GATE-014, 024. Nothing was sent. */
-  take(shard: ShardView, agreed: Agreed, signature: string, signal: AbortSignal | null = null): Backend | Promise<Backend> {
-    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, agreed, signature, signal)
+  take(
+    shard: ShardView,
+    agreed: Agreed,
+    signature: string,
+    signal: AbortSignal | null = null,
+    holder: Holder | null = null,
+  ): Backend | Promise<Backend> {
+    if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, agreed, signature, signal, holder)
     const pool = this.#of(shard, shard, agreed)
-    return pool.tryTake(signature) ?? pool.take(signature, signal)
+    return pool.tryTake(signature, holder) ?? pool.take(signature, signal, holder)
   }
 
   async #takeReplica(
@@ -75,6 +86,7 @@ export class Pools {
     agreed: Agreed,
     signature: string,
     signal: AbortSignal | null,
+    holder: Holder | null,
   ): Promise<Backend> {
     const why = (): (readonly [ReplicaView, string | null])[] => all.map((one) => [one, this.#health.whyNot(shard, one)])
     let looked = why()
@@ -91,7 +103,7 @@ export class Pools {
     const reasons = looked.flatMap(([one, reason]) => (reason === null ? [] : [`${one.server.id}: ${reason}`]))
     for (const { one, pool } of fit.sort((a, b) => a.busy - b.busy || a.order - b.order)) {
       try {
-        return pool.tryTake(signature) ?? (await pool.take(signature, signal))
+        return pool.tryTake(signature, holder) ?? (await pool.take(signature, signal, holder))
       } catch (error) {
         // It stands, only its connections are all in use; or it serves no more, and routing is asked again.
         if (isSwError(error, 'SW-GATE-014') || pool.closed || signal?.aborted === true) throw error
@@ -217,7 +229,7 @@ export class Pools {
     const place = placeOf(shard, at)
     const known = pools.get(place)
     if (known !== undefined) return known
-    const { poolWaitMs, backendIdleMs, statementsPerConnectionMax } = this.#config
+    const { poolWaitMs, backendIdleMs, abandonedMs, statementsPerConnectionMax } = this.#config
     const budget = this.#budget(at.server.id, agreed.own === true)
     const pool = new BackendPool({
       clock: this.#clock,
@@ -225,6 +237,8 @@ export class Pools {
       budget,
       waitMs: poolWaitMs,
       idleMs: backendIdleMs,
+      resetMs: abandonedMs,
+      open: this.#open,
       statementsMax: statementsPerConnectionMax,
       connect: () => this.connect(shard, agreed, at),
     })
@@ -253,21 +267,51 @@ export class Pools {
     return connection
   }
 
-  /** KILL QUERY of what runs there: over a connection of its own, as the busy one can't be asked. */
+  /** What has been asked on connections of theirs and is not answered: how many bytes have come there so far. */
+  unanswered(holder: Holder): Map<Connection, number> {
+    const found = new Map<Connection, number>()
+    for (const { holder: by, connection } of this.#open)
+      if (by === holder && connection.outstanding > 0) found.set(connection, connection.bytesReceived)
+    return found
+  }
+
+  /** Connections that sessions have. */
+  get held(): number {
+    let count = 0
+    for (const { holder } of this.#open) if (holder !== null) count++
+    return count
+  }
+
+  /** KILL QUERY of what runs there. */
   async killQuery(connection: Connection): Promise<void> {
     const place = this.#places.get(connection)
     if (place === undefined) return
     strike(connection)
-    const { server, account } = place
-    const other = await connect({
-      ...placeOfServer(server),
-      user: account.user,
-      password: account.password,
-      connectTimeoutMs: this.#config.connectTimeoutMs,
-    })
+    await this.#beside(place, (other) => other.query(`KILL QUERY ${connection.threadId}`))
+  }
+
+  /** Whether its server says that it is at what was asked there. One that lets nobody in now (it is full, the account is locked) is there, and may be. */
+  async isAtWork(connection: Connection): Promise<boolean> {
+    const place = this.#places.get(connection)
+    if (place === undefined) return false
     try {
-      await other.query(`KILL QUERY ${connection.threadId}`)
+      const sessions = await this.#beside(place, (other) => other.allText('SHOW PROCESSLIST'))
+      return sessions.some(({ Id, Command }) => Number(Id) === connection.threadId && Command !== 'Sleep')
+    } catch (error) {
+      return error instanceof ServerError
+    }
+  }
+
+  /** On a connection of its own, as the busy one can't be asked. A server may say nothing there either: it is waited for as for a connection. */
+  async #beside<T>({ server, account }: Place, ask: (other: Connection) => Promise<T>): Promise<T> {
+    const { connectTimeoutMs } = this.#config
+    const other = await connect({ ...placeOfServer(server), user: account.user, password: account.password, connectTimeoutMs })
+    const within = new Within({ clock: this.#clock }, connectTimeoutMs)
+    within.uses(other)
+    try {
+      return await within.wait(ask(other))
     } finally {
+      within.end()
       await other.close().catch(() => {})
     }
   }
@@ -291,6 +335,7 @@ export class Pools {
   }
 
   close(): void {
+    this.closed = true
     for (const pools of this.#pools) for (const pool of pools.values()) pool.destroy()
   }
 }

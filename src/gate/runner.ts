@@ -381,7 +381,7 @@ export class Runner implements TransactionHost {
     if (xaStart !== null) {
       await backend.connection.query(xaStart)
       if (transaction.options.snapshot && (await isRepeatable(backend.connection, transaction.options.before, this.settings)))
-        await this.core.xa.takeSnapshot(branch.shard, backend.connection)
+        await this.core.xa.takeSnapshot(branch.shard, backend.connection, this.connections)
     } else if (transaction.explicit) {
       const sql = transaction.beginStatement(branch.shard)
       // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.

@@ -11,7 +11,7 @@ import type { OkResult, RowStream } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Holder } from './backend.ts'
 import { toldAsBytes } from './binary-results.ts'
 import type { Core } from './core.ts'
 import { endedBy } from './ended-by-server.ts'
@@ -45,6 +45,11 @@ export class Scatter {
     this.#core = core
     this.#runner = runner
     this.#client = client
+  }
+
+  /** By whom connections are held for its statements. */
+  get holder(): Holder {
+    return this.#runner.connections
   }
 
   /** What runs a part just now, for KILL QUERY. */

@@ -205,7 +205,7 @@ export class SessionConnections {
 
   /** A connection from the pool. Errors are those of connecting: nothing was sent. */
   take(shard: ShardView, wanted = this.settings.unlimited): Backend | Promise<Backend> {
-    return this.#core.pools.take(shard, this.agreed, wanted, this.signal)
+    return this.#core.pools.take(shard, this.agreed, wanted, this.signal, this)
   }
 
   pin(backend: Backend, shard: ShardView, why: readonly Pin[]): void {

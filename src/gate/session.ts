@@ -11,6 +11,7 @@ import type { Lexed } from '../sql/lexer.ts'
 import { capability, has } from '../wire/capabilities.ts'
 import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
+import { cutOffSilent } from './abandoned.ts'
 import { Access } from './access.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import type { Core } from './core.ts'
@@ -58,6 +59,9 @@ export class Session implements OwnSession {
   readonly #guard: Guard
   /** What stops a statement was sent, and may not have arrived. */
   #stopping: Promise<unknown> | null = null
+  /** Nobody waits for what is under way; aborted when that is over. */
+  #abandoned: AbortController | null = null
+  #ended = false
   /** The statement's text without its literals. */
   #shape: string | null = null
   keyspace = ''
@@ -102,6 +106,7 @@ export class Session implements OwnSession {
     this.#prepared = new PreparedStatements(core, this.#runner, this.#sharded, this.#access, this, (text) => this.#executed(text))
     this.#relayer.onExceeded = (what, connection) => {
       this.#stopping = core.pools.killQuery(connection).catch(() => {})
+      this.#abandon()
       return this.#guard.exceeded(what)
     }
     this.#relayer.onInfile = (frame, connection) => {
@@ -191,6 +196,18 @@ export class Session implements OwnSession {
     this.#relayer.interrupt(why)
     const parts = this.#sharded.kill()
     if (parts !== null) this.#stopping = parts
+    if (this.#current !== null) this.#abandon()
+  }
+
+  #abandon(): void {
+    if (this.#abandoned !== null) return
+    this.#abandoned = new AbortController()
+    void cutOffSilent(this.#core, this.#runner.connections, this.#abandoned.signal, () => !this.#ended)
+  }
+
+  #over(): void {
+    this.#abandoned?.abort()
+    this.#abandoned = null
   }
 
   async #end(): Promise<void> {
@@ -206,7 +223,15 @@ export class Session implements OwnSession {
     if (running !== null && running.effect === 'read') void this.#core.pools.killQuery(running.backend.connection).catch(() => {})
     this.#sharded.kill('reads')
     // A running statement is let finish: it may be a write. What it held goes back at its end.
-    if (this.#current === null) await this.#runner.end()
+    this.#abandon()
+    if (this.#current === null) await this.#giveBack()
+  }
+
+  async #giveBack(): Promise<void> {
+    await this.#runner.end()
+    this.#ended = true
+    // A transaction that was lost may be rolled back still, behind the back of the client that was told.
+    if (this.#core.pools.unanswered(this.#runner.connections).size === 0) this.#over()
   }
 
   #fail(error: unknown, sequence = 1): void {
@@ -283,9 +308,10 @@ export class Session implements OwnSession {
     this.#sinceMs = this.#core.clock.monotonicMs()
     this.#infile = null
     if (this.#closed) {
-      await this.#runner.end()
+      await this.#giveBack()
       return
     }
+    this.#over()
     if (this.#draining && !this.#open) this.#client.leave(errorFrame(gateErrors.draining()))
     else if (answered) this.#client.ready()
   }

@@ -13,7 +13,7 @@
  */
 import { xidText } from '../mysql/decisions.ts'
 import { isConnectionLost, isServerError } from '../mysql/errors.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Holder } from './backend.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Core } from './core.ts'
 import type { Waiter } from './deadlocks.ts'
@@ -56,6 +56,8 @@ export type TransactionHost = {
   /** What runs is ended; its client is told why, and the transaction is rolled back. */
   giveUp(why: Error): void
   readonly core: Core
+  /** By whom its connections are held. */
+  readonly connections: Holder
 }
 
 export class Transaction implements OpenTransaction, Waiter {
@@ -274,7 +276,7 @@ export class Transaction implements OpenTransaction, Waiter {
     }
     await Promise.all(branches.filter((b) => b !== own && !b.wrote && !b.locked).map((b) => this.#commitReader(b)))
     try {
-      await commitByXa(this.#host.core, this.#gtrid as string, decider, prepared, own)
+      await commitByXa(this.#host.core, this.#gtrid as string, decider, prepared, own, this.#host.connections)
     } catch (error) {
       const unknown = isSwError(error, 'SW-GATE-009')
       // Not known: whoever looks for what is in doubt ends the branches as it was decided.

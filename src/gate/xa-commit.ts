@@ -4,6 +4,7 @@ import { gateErrors } from './errors.ts'
 import { innerConnection } from './inner-statements.ts'
 import { Within } from './within.ts'
 import { shardName, type Branch } from './transaction.ts'
+import type { Holder } from './backend.ts'
 import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
 
@@ -34,6 +35,7 @@ export async function rollbackBranch({ backend: { connection }, xid, prepared }:
 /**
  * @param branches those that wrote, but the decider's
  * @param own the decider's branch, when the decision goes with it
+ * @param holder the session whose transaction it is
  * @returns the decision stands; a branch that has not told that it is committed is committed by whoever looks for what is in doubt
  * @throws nothing is committed and nothing will be; SW-GATE-009: not known
  */
@@ -43,11 +45,12 @@ export async function commitByXa(
   decider: ShardView,
   branches: readonly Branch[],
   own: Branch | null,
+  holder: Holder,
 ): Promise<void> {
   const { xa } = core
   xa.active.add(gtrid)
   try {
-    await xa.ensure(decider)
+    await xa.ensure(decider, null, holder)
     for (const branch of branches) {
       await branch.backend.connection.query(`XA END ${branch.xid}`)
       await branch.backend.connection.query(`XA PREPARE ${branch.xid}`)
@@ -55,7 +58,7 @@ export async function commitByXa(
       if (branch === branches[0]) await xa.reached('prepared-one')
     }
     await xa.reached('prepared-all')
-    await decide(core, gtrid, decider, own)
+    await decide(core, gtrid, decider, own, holder)
     await xa.reached('decided')
     const ended = await Promise.all(
       branches.map(async (branch, i) => {
@@ -70,12 +73,12 @@ export async function commitByXa(
   }
 }
 
-async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch | null): Promise<void> {
+async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch | null, holder: Holder): Promise<void> {
   const { xa } = core
   let committing = false
   try {
     if (own === null) {
-      const backend = await innerConnection(core, decider)
+      const backend = await innerConnection(core, decider, undefined, null, holder)
       try {
         await xa.decide(backend.connection, gtrid, decider)
       } finally {
@@ -94,7 +97,7 @@ async function decide(core: Core, gtrid: string, decider: ShardView, own: Branch
     // Were it open still, judging would wait for it.
     if (own !== null) await rollbackBranch(own)
     // The commit may stand: whoever inserts first under this id has decided.
-    const outcome = await xa.judge(gtrid, decider).catch((cause: unknown) => {
+    const outcome = await xa.judge(gtrid, decider, null, holder).catch((cause: unknown) => {
       throw gateErrors.unknownOutcome({ shard: shardName(decider), cause: 'during COMMIT' }, cause)
     })
     if (outcome === 'rollback') throw gateErrors.lostTransaction({ shard: shardName(decider), cause: 'during COMMIT' }, error)

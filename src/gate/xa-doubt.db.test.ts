@@ -64,7 +64,13 @@ for (const flavour of flavours()) {
       ]
       await addKeyspace(store, 'app', shards, { sharded: true, vschema, mode: 'xa' })
       // Looking for what is in doubt is begun by the tests.
-      ;({ gate, port } = await startGate(store, { xaDoubtMs: 0, xaCheckMs: 3_600_000, xaFinishMs: 300, connectTimeoutMs: 500 }))
+      ;({ gate, port } = await startGate(store, {
+        xaDoubtMs: 0,
+        xaCheckMs: 3_600_000,
+        xaFinishMs: 300,
+        connectTimeoutMs: 500,
+        abandonedMs: 500,
+      }))
     })
     after(async () => {
       network?.heal()
@@ -116,6 +122,25 @@ for (const flavour of flavours()) {
       await committed()
       assert.equal(await rows(), '1+1')
       await c.close()
+    })
+
+    test('promise 1, 8: a COMMIT whose client is gone keeps no connection of a decider that says nothing, and what it leaves in doubt is ended', async () => {
+      gate.core.xa.reached = (at) => {
+        if (at === 'decision-written') network.blackhole()
+        return undefined
+      }
+      const c = await client()
+      await c.query('BEGIN')
+      await c.query("INSERT INTO t VALUES (4, 'd')")
+      await c.query("INSERT INTO t VALUES (1, 'a')")
+      void c.query('COMMIT').catch(() => {})
+      await until('it is prepared', async () => (await low.all('XA RECOVER')).length === 1)
+      c.destroy()
+      await until('no session has a connection', () => gate.core.pools.held === 0, 20_000)
+      assert.equal((await low.all('XA RECOVER')).length, 1)
+      network.heal('reset')
+      await committed()
+      assert.equal(await rows(), '0+0')
     })
 
     test('what is in doubt on one server is ended while another says nothing', async () => {
@@ -213,7 +238,7 @@ for (const flavour of flavours()) {
           if (stands) await query('COMMIT')
           throw new ServerError(1317, '70100', 'Query execution was interrupted')
         }
-        const done = commitByXa(gate.core, gtrid, shard('-80'), [far], own)
+        const done = commitByXa(gate.core, gtrid, shard('-80'), [far], own, {})
         if (stands) await done
         else {
           await assert.rejects(done, /SW-GATE-008|rolled back/)

@@ -18,6 +18,7 @@ import { decisions as table, judge, type Outcome } from '../mysql/decisions.ts'
 import { armedSchemas, armedSchemasDdl, controlSchema, xaPrefix } from '../mysql/our-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteHex } from '../sql/quote.ts'
+import type { Holder } from './backend.ts'
 import type { Core } from './core.ts'
 import { innerConnection } from './inner-statements.ts'
 import { gateErrors } from './errors.ts'
@@ -52,9 +53,9 @@ export class Xa {
   }
 
   /** Makes the table of decisions where it is missing; before anything is prepared. */
-  async ensure(shard: ShardView, within: Within | null = null): Promise<void> {
+  async ensure(shard: ShardView, within: Within | null = null, holder: Holder | null = null): Promise<void> {
     if (this.#ready.has(shard.server.id)) return
-    const backend = await innerConnection(this.#core, shard)
+    const backend = await innerConnection(this.#core, shard, undefined, null, holder)
     within?.uses(backend.connection)
     try {
       await backend.connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
@@ -73,8 +74,8 @@ export class Xa {
    * WITH CONSISTENT SNAPSHOT of a branch, which XA START does not take: the first consistent read of an InnoDB table does, though it is empty. Of our own table, as DDL on any that is
    * read waits for the transaction. (A savepoint before the read would let go of the table, and of the snapshot with it.)
    */
-  async takeSnapshot(shard: ShardView, connection: Connection): Promise<void> {
-    await this.ensure(shard)
+  async takeSnapshot(shard: ShardView, connection: Connection, holder: Holder): Promise<void> {
+    await this.ensure(shard, null, holder)
     await connection.query(`SELECT 1 FROM ${table} LIMIT 1`)
   }
 
@@ -93,9 +94,9 @@ export class Xa {
   }
 
   /** What stands, or from now on `rollback`. Errors: of the decider's server, 1205 while it is being decided. */
-  async judge(gtrid: string, decider: ShardView, within: Within | null = null): Promise<Outcome> {
-    await this.ensure(decider, within)
-    const backend = await innerConnection(this.#core, decider)
+  async judge(gtrid: string, decider: ShardView, within: Within | null = null, holder: Holder | null = null): Promise<Outcome> {
+    await this.ensure(decider, within, holder)
+    const backend = await innerConnection(this.#core, decider, undefined, null, holder)
     within?.uses(backend.connection)
     try {
       return await judge(backend.connection, Buffer.from(gtrid))
