@@ -37,7 +37,7 @@ export function valueOf(param: Param): Value {
   if (value === null) return { type: 'null' }
   if (typeof value === 'bigint') return { type: 'integer', value }
   if (typeof value === 'number') return { type: 'double', value }
-  if (typeof value === 'string') return { type: 'text', bytes: Buffer.from(value) }
+  if (typeof value === 'string') return timeValue(type, value)
   switch (type) {
     case columnType.decimal:
     case columnType.newdecimal: {
@@ -52,6 +52,14 @@ export function valueOf(param: Param): Value {
     default:
       return { type: 'text', bytes: value }
   }
+}
+
+/** Of a date without a month or a day no literal says its type under every sql_mode. */
+function timeValue(type: number, text: string): Value {
+  const value = { type: 'text', bytes: Buffer.from(text) } as const
+  if (type === columnType.time) return { ...value, time: 'TIME' }
+  if (/^\d+-(00-|\d\d-00)/.test(text)) return value
+  return { ...value, time: type === columnType.date || type === columnType.newdate ? 'DATE' : 'TIMESTAMP' }
 }
 
 /** An id of a sequence, as a parameter after the client's own. */

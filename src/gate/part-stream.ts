@@ -1,5 +1,5 @@
-/** The stream of one shard's part of a read. */
-import type { RowStream } from '../mysql/connection.ts'
+/** One shard's part of a statement: the stream of a read, the outcome of a write. */
+import type { Result, RowStream } from '../mysql/connection.ts'
 import type { Backend } from './backend.ts'
 import { sendBefore } from './instant.ts'
 import { executionOf, typesKey } from './parameters.ts'
@@ -13,6 +13,25 @@ export async function open(part: Part, backend: Backend, { params, timestamp }: 
   const on = await prepareOn(backend, part.text.toString('latin1') + typesKey(part.parameters, params), part.text)
   on.boundTypes = null
   return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
+}
+
+/** A write, behind what is sent ahead of it whatever becomes of either. */
+export async function performed({ text, parameters, params = [] }: Part, backend: Backend, ahead: readonly string[]): Promise<Result> {
+  const { connection } = backend
+  if (parameters === undefined) {
+    const last = (await connection.pipelineSettled([...ahead, text])).at(-1)
+    if (last === undefined || last.status === 'rejected') throw last?.reason
+    return last.value
+  }
+  const [, outcome] = await Promise.allSettled([
+    ahead.length === 0 ? null : connection.pipelineSettled(ahead),
+    prepareOn(backend, text.toString('latin1') + typesKey(parameters, params), text).then((on) => {
+      on.boundTypes = null
+      return connection.executed(executionOf(on.id, parameters, params))
+    }),
+  ])
+  if (outcome.status === 'rejected') throw outcome.reason
+  return outcome.value
 }
 
 /** Reads away what is left. */

@@ -59,8 +59,11 @@ for (const flavour of flavours()) {
 
     before(async () => {
       world = await gateOnServer({
-        keyspaces: { shop: { t: 'by id' }, plain: 'one' },
-        tables: ['t (id BIGINT PRIMARY KEY, n INT, d DECIMAL(10,2), s VARCHAR(20), at DATETIME(3) NULL, b BIT(6) NULL)'],
+        keyspaces: { shop: { t: 'by id', u: 'by id' }, plain: 'one' },
+        tables: [
+          't (id BIGINT PRIMARY KEY, n INT, d DECIMAL(10,2), s VARCHAR(20), at DATETIME(3) NULL, b BIT(6) NULL)',
+          'u (id BIGINT PRIMARY KEY, n INT)',
+        ],
         flavour,
       })
       beside = await besideOne(world)
@@ -68,7 +71,10 @@ for (const flavour of flavours()) {
         { length: 12 },
         (_, i) => `(${i + 1}, ${i % 3}, ${i}.25, '${'abc'[i % 3]}', '2024-01-${10 + i} 01:02:03.125', ${i})`,
       ).join()
-      for (const on of [beside.one, beside.c]) await on.query(`INSERT INTO t VALUES ${rows}`)
+      for (const on of [beside.one, beside.c]) {
+        await on.query(`INSERT INTO t VALUES ${rows}`)
+        await on.query('INSERT INTO u VALUES (1, 0), (2, 1)')
+      }
     })
     after(async () => {
       await beside?.close()
@@ -149,5 +155,33 @@ for (const flavour of flavours()) {
               Array.from({ length: sql.split('?').length - 1 }, () => param),
             )
       })
+
+    test('promise 10: what several shards write has the types of the parameters, too', async () => {
+      const numbers = [integer(5), double(1.5)]
+      const texts = ['5', '1.5'].map((text): Param => ({ type: columnType.varString, text }))
+      const times = given.filter(({ type, text }) => text !== null && type >= columnType.date && type <= columnType.datetime)
+      const cases: [sql: string, params: readonly Param[]][] = [
+        ['UPDATE t SET n = ? / 2', [...numbers, ...texts, ...times]],
+        ['UPDATE t SET n = n + ? WHERE n < 5', [...numbers, ...texts, ...times]],
+        ['UPDATE t SET s = LEFT(?, 10), at = ?', times],
+        ['UPDATE t SET d = COALESCE(?, d) WHERE b + ? > 7', [...numbers, ...texts, ...times]],
+        ['DELETE FROM t WHERE at > ?', times],
+        ['DELETE FROM t WHERE at > ? ORDER BY id LIMIT 2', times],
+        ['INSERT INTO t (id, at) VALUES (101, ?), (102, ?), (103, ?), (104, ?)', times],
+        ['INSERT INTO t (id, n) SELECT id + 100, n + ? FROM t', [...numbers, ...times]],
+        ['UPDATE t JOIN u ON u.n = t.n SET t.n = u.n + ?', [...numbers, ...times]],
+      ]
+      for (const [sql, each] of cases)
+        for (const param of each) {
+          const said: string[][] = []
+          for (const on of [beside.c, beside.one]) {
+            await on.query('BEGIN')
+            const params = Array.from({ length: sql.split('?').length - 1 }, () => param)
+            said.push([...(await answers(on, sql, params)), ...(await beside.answer(on, 'SELECT * FROM t ORDER BY id'))])
+            await on.query('ROLLBACK')
+          }
+          assert.deepEqual(said[0], said[1], `${sql} of ${param.type} ${param.text}`)
+        }
+    })
   })
 }

@@ -10,6 +10,8 @@ export type Part = {
   readonly text: Buffer
   /** Of a prepared statement: the numbers of the client's parameters for the `?` in the text. */
   readonly parameters?: readonly number[]
+  /** What a write with parameters is executed with. */
+  readonly params?: readonly Param[]
   /** A connection that the caller has, and keeps. */
   readonly backend?: Backend
 }
@@ -20,7 +22,7 @@ export type ReadOptions = {
   rereadable: boolean
   /** It calls what may have an effect: a COMMIT that fails afterwards is told. */
   mayWrite: boolean
-  /** What parts with parameters are executed with. */
+  /** What reads with parameters are executed with. */
   params: readonly Param[]
   /** The statement's instant, for statements that ask for it (`instantOf`). */
   timestamp: string | null

@@ -25,7 +25,7 @@ import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf, ownInstant, sendBefore } from './instant.ts'
-import { drain, open } from './part-stream.ts'
+import { drain, open, performed } from './part-stream.ts'
 import type { Part, ReadOptions, RunningPart, ScatterResult, WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
@@ -215,14 +215,9 @@ export class Scatter {
           const first = !done.includes(branch)
           if (first) done.push(branch)
           branch.statements++
-          const settled = await branch.backend.connection.pipelineSettled([
-            ...(own === null && first ? ['SAVEPOINT sw_statement'] : []),
-            ...(instant === null ? [] : [`SET timestamp=${instant}`]),
-            part.text,
-          ])
-          const last = settled.at(-1)
-          if (last === undefined || last.status === 'rejected') throw last?.reason
-          const result = last.value
+          const ahead = own === null && first ? ['SAVEPOINT sw_statement'] : []
+          if (instant !== null) ahead.push(`SET timestamp=${instant}`)
+          const result = await performed(part, branch.backend, ahead)
           branch.wrote = true
           branch.open = branch.backend.connection.inTransaction
           if (result.kind === 'ok') results.push(result)

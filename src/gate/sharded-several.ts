@@ -65,12 +65,14 @@ export class SeveralShards {
     refuseSettingHints(inputs.lexed)
     // Texts are views of buffers that others may reuse: parts keep their own, and what HAVING compares with is read now.
     const having = new Map(havingSlots(routed.merge).map((slot) => [slot, numberText(slotValue(slot, inputs))]))
-    const executed = e.form === 'binary' && plan.verb === 'select'
+    // MySQL computes with parameters otherwise than with what they are written as ('1.10' beside a DECIMAL is a DECIMAL). Rows of an INSERT are another text each time.
+    const changes = (plan.verb === 'update' || plan.verb === 'delete') && e.params.length > 0
+    const executed = e.form === 'binary' && (plan.verb === 'select' || changes)
     const values = inputs.idsAsParameters === true ? [...e.values, ...e.ids.map(integerValue)] : e.values
     const keeping = this.#keeping(plan, keyspace, routed, inputs, e)
     const parts: Part[] = routed.sends.map((send) => ({
       shard: send.shard,
-      ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i) } : {}),
+      ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i), params: e.params } : {}),
       text: executed
         ? Buffer.from(send.text)
         : values.length === 0

@@ -133,6 +133,10 @@ export class ClientConnection implements Connection, Owner {
     })
   }
 
+  async executed(framed: Buffer): Promise<Result> {
+    return firstOf(await this.#results(framed, binaryRowDecoder))
+  }
+
   async pipeline(sqls: readonly (string | Buffer)[]): Promise<Result[]> {
     const settled = await this.pipelineSettled(sqls)
     return settled.map((answer) => {
@@ -203,8 +207,7 @@ export class ClientConnection implements Connection, Owner {
     })
     return {
       ...head,
-      execute: async (params: readonly ParamValue[]): Promise<Result> =>
-        firstOf(await this.#results(frame(encodeExecute(head.id, params, this.capabilities)), binaryRowDecoder)),
+      execute: (params: readonly ParamValue[]): Promise<Result> => this.executed(frame(encodeExecute(head.id, params, this.capabilities))),
       close: (): void => {
         this.#channel.write(frame(encodeStmtClose(head.id)))
       },

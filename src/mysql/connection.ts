@@ -147,6 +147,8 @@ export interface Connection extends AsyncDisposable {
   rows(sql: string | Buffer, options?: { bufferBytesMax?: number }): Promise<RowStream>
   /** The same of a framed COM_STMT_EXECUTE; rows come in the text form. */
   executedRows(framed: Buffer, options?: { bufferBytesMax?: number }): Promise<RowStream>
+  /** The same of one whose answer is an outcome, or few rows. */
+  executed(framed: Buffer): Promise<Result>
   /**
    * Writes all statements at once. Resolves with all results, rejects with the first error after all were answered: later
    * statements have run too unless they failed. `pipelineSettled` tells each.

@@ -8,8 +8,14 @@ export type Value =
   /** An exact decimal literal, e.g. `-12.50`. */
   | { readonly type: 'decimal'; readonly text: string }
   | { readonly type: 'double'; readonly value: number }
-  /** Text in the client's character set. `national`: N'…', which is UTF-8 to servers. `variable`: a user variable's, which has the connection's collation and keeps it against a column's. */
-  | { readonly type: 'text'; readonly bytes: Buffer; readonly national?: true; readonly variable?: true }
+  /** Text in the client's character set. `national`: N'…', which is UTF-8 to servers. `variable`: a user variable's, which has the connection's collation and keeps it against a column's. `time`: a parameter's, which is of that type. */
+  | {
+      readonly type: 'text'
+      readonly bytes: Buffer
+      readonly national?: true
+      readonly variable?: true
+      readonly time?: 'DATE' | 'TIMESTAMP' | 'TIME'
+    }
   /** Hex and bit literals, `_binary'…'`, bound BLOBs. */
   | { readonly type: 'binary'; readonly bytes: Buffer }
   /** Of a type or a collation that no literal has: what sets a user variable to it (null: nothing does), what it is shown as, nearly, and what text it is. */

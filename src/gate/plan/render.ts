@@ -175,6 +175,7 @@ export function literalOf(value: Value, mode: LexerMode = defaultMode): Buffer {
     case 'double':
       return Buffer.from(Number.isFinite(value.value) ? value.value.toExponential() : 'NULL')
     case 'text':
+      if (value.time !== undefined) return Buffer.from(`${value.time}'${value.bytes.toString('latin1')}'`)
       return mode.noBackslashEscapes ? doubled(value.bytes) : escapeLiteral(value.bytes)
     case 'kept':
       return literalOf(value.shown, mode)
