@@ -255,7 +255,8 @@ export class TargetApplier {
     while (!signal.aborted) {
       if (this.#failure !== null) throw this.#failure.error
       if (this.pending.count === 0 && this.#held.count === 0) this.#advance()
-      if (this.#partsUnstored && this.#parts !== 'applying' && this.#landing === 0 && this.consistent && this.rowsHeldBack === 0) {
+      // Also below the intent of an earlier run, as rounds do: the next parts wait for it.
+      if (this.#partsUnstored && this.#parts !== 'applying' && this.#landing === 0 && this.pending.count === 0 && this.#held.count === 0) {
         await this.#storePosition()
         this.options.onApplied(this)
         continue
@@ -398,7 +399,7 @@ export class TargetApplier {
     const round = this.#takeRound(this.applied)
     this.#roundBytes = Math.max(0, round.bytes - this.#triedBytes)
     this.#partRunning = true
-    this.#partsUnstored = true
+    if (round.count > 0) this.#partsUnstored = true
     try {
       await this.#shared(() => this.#write(round))
     } finally {

@@ -448,6 +448,23 @@ test('1.5, promise 3: nobody is told that a target is behind a transaction in pa
   await running
 })
 
+test('1.5, promise 7: transactions in parts follow one another below the intent of an earlier run, too', async () => {
+  const { target, read, said } = applier({ blocked: /^$/, redoTo: 9 })
+  const ending = new AbortController()
+  const running = target.run(ending.signal)
+  for (const groups of [1, 2, 3]) {
+    await target.beginParts(ending.signal)
+    await target.applyPart([change(groups)], { marker: 1, groups }, ending.signal)
+    read({ groups, marker: 1 })
+    target.endParts()
+  }
+  await sent(said, /at_marker = 1, at_groups = 3/)
+  assert.equal(target.whole, false)
+  ending.abort()
+  target.wake()
+  await running
+})
+
 test('1.6, promise 7: a control marker that was reached stays so when a row is held back behind it', async () => {
   const { target, read } = applier()
   const ending = new AbortController()
