@@ -161,10 +161,12 @@ async function haveTables({ ref, meta, name, stored }: Found, begun: boolean, op
       tables: names,
       deferSecondaryKeys: record.options.deferSecondaryKeys,
     }
-    // What a stream that has begun will come to in its tail is not made here ahead of it.
+    // What a stream that has begun will come to in its tail is not made here ahead of it. Reference tables no other stream writes, whoever writes the target: nor would another come to their statements.
+    const alone = new Set(record.tables.flatMap(({ name, reference }) => (reference ? [name] : [])))
     if (!begun)
       await withTargetLock({ conn: meta, targetUid: ref.uid, clock, signal, onWaiting }, async () => {
-        if (!(await isWrittenTo(meta, ref.uid))) await renewUnusedTables(made)
+        const others = await isWrittenTo(meta, ref.uid)
+        await renewUnusedTables(others ? { ...made, tables: names.filter((name) => alone.has(name)) } : made)
       })
     await createTargetTables(made)
     await refuseTriggers(meta, ref.schema, name, names)

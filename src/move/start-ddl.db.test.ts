@@ -69,6 +69,37 @@ besideEachOther('statements while a stream begins', (flavour) => {
       }
     })
 
+    test('1.1, 1.13 exec: a reference table follows what its source has become before its stream begins, also where another stream writes to the target', async () => {
+      const tables = [
+        { name: 'item', shardKey: 'owner', ddl: 'CREATE TABLE item (id BIGINT NOT NULL PRIMARY KEY, owner INT NOT NULL, v INT NOT NULL)' },
+        { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (id INT NOT NULL PRIMARY KEY, name VARCHAR(20) NOT NULL)' },
+      ]
+      await using world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'], tables }, servers)
+      const records = [execOf(world.record(0)), execOf(world.record(1))] as const
+      await using s = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+      await s.query("INSERT INTO country VALUES (1, 'a')")
+      const shares = world.sharesOf(records)
+      const second = world.start(records[1], { shares })
+      await world.until('the other stream to write there', () =>
+        ['copying', 'running'].includes(world.reports.get(records[1].uid)?.state ?? ''),
+      )
+      const dying = world.start(records[0], {
+        shares,
+        failpoints: once('start.beforePosition', async () => {
+          await s.query('ALTER TABLE country ADD COLUMN d1 INT NULL DEFAULT 5')
+          throw new Error('the mover dies')
+        }),
+      })
+      await dying.done
+      world.reports.delete(records[0].uid)
+      const first = world.start(records[0], { shares })
+      await world.untilRunning(...records.map(({ uid }) => uid))
+      await world.drain(...records.map(({ uid }) => uid))
+      const [row] = await world.t.allText(`SELECT * FROM ${world.targetRefs[0]!.schema}.country`)
+      assert.deepEqual(row, { id: '1', name: 'a', d1: '5' })
+      await Promise.all([first.stop(), second.stop()])
+    })
+
     test('1.13: tables that were made for a stream follow what their source has become when it begins, keys too; not one that somebody has altered, or that holds a row', async () => {
       const other = (name: string): { name: string; ddl: string; shardKey: string } => ({
         name,
