@@ -71,6 +71,8 @@ const stream = {
   rowsPerSecond: null,
   etaMs: null,
   lag: null,
+  rowsHeldBack: 0,
+  positionAgeMs: 0,
   rowChangesApplied: 0,
   tables: [],
   headroom: null,

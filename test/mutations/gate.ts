@@ -61,7 +61,7 @@ const atomic: Mutation[] = [
   {
     rule: 'a branch that XA START began has its snapshot too',
     file: 'src/gate/runner.ts',
-    edits: [['await this.core.xa.takeSnapshot(branch.shard, backend.connection)', 'void 0']],
+    edits: [['await this.core.xa.takeSnapshot(branch.shard, backend.connection, this.connections)', 'void 0']],
     test: xa,
     name: 'promise 10: WITH CONSISTENT SNAPSHOT shows every shard as it stood, and keeps no table from DDL',
     fails: /'0'/,
