@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
+import { testServer, type TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { connect } from '../mysql/connect.ts'
@@ -18,7 +19,7 @@ const reads: Record<string, readonly string[]> = {
   'of a lookup': Array<string>(connectionsMax).fill("SELECT n FROM t WHERE email = 'a@x'"),
 }
 
-for (const flavour of flavours()) {
+besideEachOther('what nobody waits for', (flavour) => {
   describe(flavour, () => {
     let server: TestServer
     let admin: Connection
@@ -197,4 +198,4 @@ for (const flavour of flavours()) {
       }
     })
   })
-}
+})

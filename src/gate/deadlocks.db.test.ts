@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { flavours } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { until } from '../../test/kit/until.ts'
 import { gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
 import { startGate } from './testkit/world.ts'
@@ -15,7 +15,7 @@ import { startGate } from './testkit/world.ts'
 // On `-80` and on `80-`.
 const [here, there] = [1, 4]
 
-for (const flavour of flavours()) {
+besideEachOther('deadlocks over several shards', (flavour) => {
   describe(flavour, () => {
     let world: GateOnServer
     let sessions: Connection[] = []
@@ -149,4 +149,4 @@ for (const flavour of flavours()) {
       await b.query('COMMIT')
     })
   })
-}
+})

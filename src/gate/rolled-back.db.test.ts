@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
-import { flavours } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { codeOf, gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 import { addKeyspace } from './testkit/world.ts'
 
 const locked = 'UPDATE t SET v = 9 WHERE id = 7'
 
-for (const flavour of flavours()) {
+besideEachOther('transactions that a server ends', (flavour) => {
   describe(flavour, () => {
     let world: GateOnServer
     let admin: Connection
@@ -105,4 +105,4 @@ for (const flavour of flavours()) {
       }
     })
   })
-}
+})
