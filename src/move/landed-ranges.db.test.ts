@@ -97,21 +97,27 @@ for (const flavour of flavours()) {
     let toldInAll = 0
     for (const skip of [2, 2, null]) {
       // As in another process: it begins with what stands on the targets, and with a report of nothing.
-      let letGo = (): void => undefined
-      const gate = new Promise<void>((resolve) => (letGo = resolve))
+      let isOpen = false
+      const { promise: gate, resolve: letGo } = Promise.withResolvers<void>()
       const killed = killAt('copy.landedOnSomeTargets', skip ?? Infinity)
-      const failpoints: Failpoints = { hit: (point) => (point === 'copy.beforeLandCommit' ? gate : killed.hit(point)) }
+      // What is read anew for one target is waited for before the next is read: the gate is shut when some have been read behind that. Of few rows all would have landed before the kill.
+      const enough = (before?.landed ?? 0) + 400
+      const failpoints: Failpoints = {
+        hit: (point) => {
+          if (point === 'copy.beforeLandCommit') return read() > enough ? gate : undefined
+          return isOpen ? killed.hit(point) : undefined
+        },
+      }
       const running = world.start(record, { config, failpoints })
       // Nothing lands before all that may be read at once has been.
       const read = (): number => running.stream.report().copy.sourceRowsRead
       for (let last = -1, calm = 0; skip !== null && calm < 10;) {
-        // Of few rows all would have landed before the kill.
-        const some = read() > (before?.landed ?? 0) + 400
-        calm = some && last === read() ? calm + 1 : 0
+        calm = read() > enough && last === read() ? calm + 1 : 0
         last = read()
         await new Promise((resolve) => setTimeout(resolve, 50))
       }
       const marked = read()
+      isOpen = true
       letGo()
       await world.until('the kill', () => ['running', 'failed'].includes(world.state(record.uid) ?? ''))
       const { resumed, copy } = running.stream.report()
