@@ -2,6 +2,8 @@
 //   node … scripts/run-tests.mjs '{"inOneProcess": FILES, "timeoutMs": N}'          all in this one, one after the other
 //   node … scripts/run-tests.mjs '{"atOnce": N, "kinds": [{"files": FILES, "atOnce": N, "timeoutMs": N}, …]}'
 //                                each in a process of its own; the first kind that has a file left and is not at its own limit goes first
+//     "atOnceMax": N             up to so many while the processors have been idle for a share of the time ("idleShare", of the last "settleMs")
+import { cpus } from 'node:os'
 import { PassThrough, Readable } from 'node:stream'
 import { run } from 'node:test'
 import report from './test-reporter.mjs'
@@ -19,18 +21,51 @@ async function tell(tests) {
 }
 
 const kinds = (plan.kinds ?? []).map((kind) => ({ ...kind, left: [...kind.files], running: 0 }))
+const { atOnce = 1, atOnceMax = atOnce, idleShare = 0.25, settleMs = 1_000 } = plan
 
-async function lane() {
-  const next = () => kinds.find(({ left, running, atOnce }) => left.length > 0 && running < atOnce)
-  for (let kind = next(); kind !== undefined; kind = next()) {
-    kind.running++
-    // The limit is each test's. A file whose process does not end, since something was left open, is ended too, and named; several may hang in it.
-    const signal = AbortSignal.timeout(3 * kind.timeoutMs)
-    await tell(run({ files: [kind.left.shift()], timeout: kind.timeoutMs, signal }))
-    kind.running--
+async function runFile(kind) {
+  kind.running++
+  // The limit is each test's. A file whose process does not end, since something was left open, is ended too, and named; several may hang in it.
+  const signal = AbortSignal.timeout(3 * kind.timeoutMs)
+  await tell(run({ files: [kind.left.shift()], timeout: kind.timeoutMs, signal }))
+  kind.running--
+}
+
+/** What the processors did since the last look: the share of their time that nobody wanted. */
+const idleSince = (() => {
+  const look = () =>
+    cpus().reduce(({ idle, all }, { times }) => ({ idle: idle + times.idle, all: all + Object.values(times).reduce((a, b) => a + b) }), {
+      idle: 0,
+      all: 0,
+    })
+  let last = look()
+  return () => {
+    const now = look()
+    const share = (now.idle - last.idle) / Math.max(1, now.all - last.all)
+    last = now
+    return share
+  }
+})()
+
+async function runKinds() {
+  const running = new Set()
+  const next = () => kinds.find(({ left, running: n, atOnce: most }) => left.length > 0 && n < most)
+  let lookAtMs = 0
+  while (running.size > 0 || next() !== undefined) {
+    for (let kind = next(); kind !== undefined && running.size < atOnceMax; kind = next()) {
+      if (running.size >= atOnce) {
+        // One more, and what it takes is seen before another is begun.
+        if (performance.now() < lookAtMs) break
+        lookAtMs = performance.now() + settleMs
+        if (idleSince() < idleShare) break
+      }
+      const one = runFile(kind).finally(() => running.delete(one))
+      running.add(one)
+    }
+    await Promise.race([...running, new Promise((resolve) => setTimeout(resolve, Math.max(50, settleMs / 4)))])
   }
 }
 
 if (plan.inOneProcess !== undefined) await tell(run({ files: plan.inOneProcess, timeout: plan.timeoutMs, isolation: 'none' }))
-else await Promise.all(Array.from({ length: plan.atOnce }, lane))
+else await runKinds()
 events.end()

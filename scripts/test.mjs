@@ -3,7 +3,7 @@
 // SHARDWRIGHT_TEST_AGAIN=N: up to N files with servers that failed beside others are run once more, each by itself; what passes then is named as unsteady, its failure shown, and is none.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, existsSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { freemem, tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
 import { runChecks } from './check.mjs'
 import { useCompileCache } from './compile-cache.mjs'
@@ -32,17 +32,18 @@ const long = `
 const isUnit = (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts') && !path.endsWith('.e2e.test.ts')
 
 /**
- * Tests without servers keep a processor busy each, but for some that wait for the clock: three processes for two. The others mostly wait, for servers and for one another: three files at once keep two processors busy,
- * of which two are end to end as long as there are such. None may depend on how fast it goes.
+ * Tests without servers keep a processor busy each, but for some that wait for the clock: three processes for two. The others mostly wait, for servers and for one another: three files at once,
+ * of which two are end to end as long as there are such, and more whenever the processors are idle and there is memory. None may depend on how fast it goes.
  */
 const groups = [
   { name: 'unit', processes: 3, timeoutMs: 300_000, kinds: [{ files: isUnit, in: ['src', 'test'] }] },
   {
     name: 'end to end, and with servers',
     atOnce: 3,
+    atOnceMax: Math.max(3, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
     kinds: [
       { files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], atOnce: 2, timeoutMs: 900_000 },
-      { files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], atOnce: 3, timeoutMs: 480_000 },
+      { files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], atOnce: 8, timeoutMs: 480_000 },
     ],
   },
 ]
@@ -114,9 +115,9 @@ async function againAlone(node, group, env, result, unsteady) {
 }
 
 /** What each of its processes is told (scripts/run-tests.mjs): to have its share of the files itself, or to begin a process for each file. */
-function plansOf({ processes, atOnce, timeoutMs, kinds }) {
+function plansOf({ processes, atOnce, atOnceMax, timeoutMs, kinds }) {
   if (processes === undefined)
-    return [{ atOnce, kinds: kinds.map((kind) => ({ files: kind.list, atOnce: kind.atOnce, timeoutMs: kind.timeoutMs })) }]
+    return [{ atOnce, atOnceMax, kinds: kinds.map((kind) => ({ files: kind.list, atOnce: kind.atOnce, timeoutMs: kind.timeoutMs })) }]
   const shares = Array.from({ length: processes }, (_, n) => kinds[0].list.filter((_path, i) => i % processes === n))
   return shares.filter((share) => share.length > 0).map((share) => ({ inOneProcess: share, timeoutMs }))
 }

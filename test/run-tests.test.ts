@@ -5,42 +5,67 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 
-test('a test file that never ends is ended and named, and the results of all others stand; a kind has no more at once than it may', async () => {
+/** Runs a plan over files with these bodies; what was told of them, and what they traced. */
+async function ran(
+  plan: (file: (name: string, body: string) => string) => object,
+): Promise<{ code: unknown; told: string; passed: number; failed: string[]; trace: string }> {
   const dir = mkdtempSync(join(tmpdir(), 'sw-run-tests-'))
   try {
+    const traced = join(dir, 'trace')
     const file = (name: string, body: string): string => {
       const path = join(dir, `${name}.test.mjs`)
-      writeFileSync(
-        path,
-        `import { appendFileSync } from 'node:fs'\nimport { test } from 'node:test'\ntest('${name}', async () => {\n${body}\n})\n`,
-      )
+      const trace = `const trace = (what) => appendFileSync(${JSON.stringify(traced)}, what), traced = () => readFileSync(${JSON.stringify(traced)}, 'utf8')`
+      const imports = `import { appendFileSync, readFileSync } from 'node:fs'\nimport { test } from 'node:test'`
+      writeFileSync(path, `${imports}\n${trace}\ntest('${name}', async () => {\n${body}\n})\n`)
       return path
     }
-    const trace = (what: string): string => `appendFileSync(${JSON.stringify(join(dir, 'trace'))}, '${what}')`
-    const alone = (name: string): string => file(name, `${trace('(')}; await new Promise((done) => setTimeout(done, 50)); ${trace(')')}`)
-    const hangs = file('hangs', 'setInterval(() => undefined, 1000); await new Promise(() => undefined)')
-    const plan = {
-      atOnce: 3,
-      kinds: [
-        { files: [alone('first'), alone('second'), alone('third')], atOnce: 1, timeoutMs: 60_000 },
-        { files: [file('fails', "throw new Error('seven')"), file('passes', '')], atOnce: 3, timeoutMs: 60_000 },
-        // Ended at three times its limit, however little of it has run by then.
-        { files: [hangs], atOnce: 3, timeoutMs: 1_000 },
-      ],
-    }
     const tally = join(dir, 'tally')
-    const args = ['--disable-warning=ExperimentalWarning', 'scripts/run-tests.mjs', JSON.stringify(plan)]
+    const args = ['--disable-warning=ExperimentalWarning', 'scripts/run-tests.mjs', JSON.stringify(plan(file))]
     const { NODE_TEST_CONTEXT: _, ...env } = process.env
     const child = spawn(process.execPath, args, { env: { ...env, SHARDWRIGHT_TEST_TALLY: tally }, stdio: ['ignore', 'pipe', 'inherit'] })
     let told = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (told += text))
     const code = await new Promise((done) => child.on('close', done))
     const { passed, failedFiles } = JSON.parse(readFileSync(tally, 'utf8')) as { passed: number; failedFiles: string[] }
-    assert.equal(code, 1, told)
-    assert.deepEqual(failedFiles.map((name) => name.replace(/^.*\//, '')).sort(), ['fails.test.mjs', 'hangs.test.mjs'], told)
-    assert.equal(passed, 4, told)
-    assert.equal(readFileSync(join(dir, 'trace'), 'utf8'), '()()()')
+    const failed = failedFiles.map((name) => name.replace(/^.*\//, '')).toSorted()
+    return { code, told, passed, failed, trace: readFileSync(traced, 'utf8') }
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
+}
+
+const alone = "trace('('); await new Promise((done) => setTimeout(done, 50)); trace(')')"
+
+test('a test file that never ends is ended and named, and the results of all others stand; a kind has no more at once than it may', async () => {
+  const { code, told, passed, failed, trace } = await ran((file) => ({
+    atOnce: 3,
+    kinds: [
+      { files: [file('first', alone), file('second', alone), file('third', alone)], atOnce: 1, timeoutMs: 60_000 },
+      { files: [file('fails', "throw new Error('seven')"), file('passes', '')], atOnce: 3, timeoutMs: 60_000 },
+      // Ended at three times its limit, however little of it has run by then.
+      { files: [file('hangs', 'setInterval(() => undefined, 1000); await new Promise(() => undefined)')], atOnce: 3, timeoutMs: 1_000 },
+    ],
+  }))
+  assert.equal(code, 1, told)
+  assert.deepEqual(failed, ['fails.test.mjs', 'hangs.test.mjs'], told)
+  assert.equal(passed, 4, told)
+  assert.equal(trace, '()()()')
+})
+
+test('while the processors are idle more files run than always do, up to a most; while they are not, no more', async () => {
+  // Each waits until three have begun.
+  const meets = "trace('('); while (traced().split('(').length < 4) await new Promise((done) => setTimeout(done, 10)); trace(')')"
+  const names = ['first', 'second', 'third']
+  const idle = { atOnce: 1, atOnceMax: 3, settleMs: 10 }
+  const met = await ran((file) => {
+    const kind = { files: names.map((name) => file(name, meets)), atOnce: 3, timeoutMs: 60_000 }
+    return { ...idle, idleShare: 0, kinds: [kind] }
+  })
+  assert.deepEqual([met.code, met.passed, met.trace], [0, 3, '((()))'], met.told)
+  const busy = await ran((file) => ({
+    ...idle,
+    idleShare: 1.01,
+    kinds: [{ files: names.map((name) => file(name, alone)), atOnce: 3, timeoutMs: 60_000 }],
+  }))
+  assert.deepEqual([busy.code, busy.passed, busy.trace], [0, 3, '()()()'], busy.told)
 })

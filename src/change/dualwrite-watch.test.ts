@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { test } from 'node:test'
+import { describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import type { FleetRecord, GateReads, ReadRule } from '../topology/dualwrite-records.ts'
@@ -14,51 +14,62 @@ import type { DualWriteWorld } from './dualwrite-world.ts'
 import { dataOf } from './dualwrite-spec.ts'
 import { evidence, noPool, standing } from './testkit/standing-run.ts'
 
-test('reads that fail on the new branch beyond the share allowed take the ramp back by itself', () => goesBack({}))
+// Each with a store of its own: they wait for what the guard looks at by the second.
+describe('the guard', { concurrency: 5 }, () => {
+  test('reads that fail on the new branch beyond the share allowed take the ramp back by itself', () => goesBack({}))
 
-test('so they do when tenants were moved by name alone', () =>
-  goesBack({ moved: 0, overrides: { '0102': { branch: 'wide' }, '0304': { branch: 'main' } } }))
+  test('so they do when tenants were moved by name alone', () =>
+    goesBack({ moved: 0, overrides: { '0102': { branch: 'wide' }, '0304': { branch: 'main' } } }))
 
-test('a new fleet that stops takes the reads back', async () => {
-  const { moved, journal } = await fleetsStop(['insights@wide'], /stepping back/)
-  assert.equal(moved, 0)
-  assert.match(journal, /the new branch’s fleet has stopped: insights@wide: SW-INGEST-001 a record that can not be read/)
-})
+  test('a new fleet that stops takes the reads back', async () => {
+    const { moved, journal } = await fleetsStop(['insights@wide'], /stepping back/)
+    assert.equal(moved, 0)
+    assert.match(journal, /the new branch’s fleet has stopped: insights@wide: SW-INGEST-001 a record that can not be read/)
+  })
 
-test('what stops both fleets alike takes no reads back: on the old branch they would be no better off', async () => {
-  const { moved, journal } = await fleetsStop(['insights@wide', 'insights'], /both fleets have stopped, reads stay where they are/)
-  assert.equal(moved, 2500)
-  assert.doesNotMatch(journal, /stepping back/)
-})
+  test('what stops both fleets alike takes no reads back: on the old branch they would be no better off', async () => {
+    const { moved, journal } = await fleetsStop(['insights@wide', 'insights'], /both fleets have stopped, reads stay where they are/)
+    assert.equal(moved, 2500)
+    assert.doesNotMatch(journal, /stepping back/)
+  })
 
-test('an automatic ramp begins only when it is known what reads of the old branch take: few reads a second are gathered', async () => {
-  await watched({ moved: 0 }, async ({ store }) => {
-    const key = keys.workflow('insights', 'grow')
-    const data = async () => dataOf((await readRecord<WorkflowRecord>(store, key))!.value)
-    await store.commit([], [put(keys.evidence('u', 'L0'), evidence('L0', 1)), put(keys.evidence('u', 'L1'), evidence('L1', 1))])
-    const fresh = {
-      coverage: { ...(await data()).coverage, atMs: systemClock.nowMs() },
-      auto: { state: 'running', sinceMs: 0, nextStepAtMs: 0, why: null },
-    }
-    await updateRecord<WorkflowRecord>(store, key, (now) =>
-      now === null
-        ? null
-        : { ...now, spec: { ...(now.spec as object), allow: ['writers'] }, data: { ...(now.data as object), ...fresh } as unknown as Json },
-    )
-    const why = async (): Promise<string> => (await data()).auto?.why ?? ''
-    await until('it to wait', async () => (await why()).startsWith('what reads take on the old branch is not known: fewer than 5'), 20_000)
-    let told = 0
-    await until(
-      'enough reads',
-      async () => {
-        const reads = { reads: 2, errors: 0, p50Ms: 1, p95Ms: ++told, p99Ms: 1, slowestMs: 1 }
-        const report = { v: 1, gate: 'g', atMs: systemClock.nowMs(), branches: { insights: reads } } as const
-        await store.commit([], [put<GateReads>(keys.gateReads('g'), report)])
-        return (await data()).baselineP95Ms !== undefined
-      },
-      20_000,
-    )
-    await until('it to go on', async () => !/is not known/.test(await why()), 20_000)
+  test('an automatic ramp begins only when it is known what reads of the old branch take: few reads a second are gathered', async () => {
+    await watched({ moved: 0 }, async ({ store }) => {
+      const key = keys.workflow('insights', 'grow')
+      const data = async () => dataOf((await readRecord<WorkflowRecord>(store, key))!.value)
+      await store.commit([], [put(keys.evidence('u', 'L0'), evidence('L0', 1)), put(keys.evidence('u', 'L1'), evidence('L1', 1))])
+      const fresh = {
+        coverage: { ...(await data()).coverage, atMs: systemClock.nowMs() },
+        auto: { state: 'running', sinceMs: 0, nextStepAtMs: 0, why: null },
+      }
+      await updateRecord<WorkflowRecord>(store, key, (now) =>
+        now === null
+          ? null
+          : {
+              ...now,
+              spec: { ...(now.spec as object), allow: ['writers'] },
+              data: { ...(now.data as object), ...fresh } as unknown as Json,
+            },
+      )
+      const why = async (): Promise<string> => (await data()).auto?.why ?? ''
+      await until(
+        'it to wait',
+        async () => (await why()).startsWith('what reads take on the old branch is not known: fewer than 5'),
+        20_000,
+      )
+      let told = 0
+      await until(
+        'enough reads',
+        async () => {
+          const reads = { reads: 2, errors: 0, p50Ms: 1, p95Ms: ++told, p99Ms: 1, slowestMs: 1 }
+          const report = { v: 1, gate: 'g', atMs: systemClock.nowMs(), branches: { insights: reads } } as const
+          await store.commit([], [put<GateReads>(keys.gateReads('g'), report)])
+          return (await data()).baselineP95Ms !== undefined
+        },
+        20_000,
+      )
+      await until('it to go on', async () => !/is not known/.test(await why()), 20_000)
+    })
   })
 })
 

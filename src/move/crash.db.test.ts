@@ -3,9 +3,10 @@
  * with what was sent still on its way, nothing is stored), then another run begins from what stands on the targets. Points of DDL and XA: `crash-ddl.db.test.ts`; of rows held back: `crash-held.db.test.ts`.
  * At `marker.beforeReport`, which nobody waits for, only a process can die: `sigkill.db.test.ts`.
  */
-import { after, before, describe, test } from 'node:test'
+import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { besideEachOther } from '../../test/kit/beside.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { crashPoints, type CrashPoint } from './crash-points.ts'
 import { killAt } from './testkit/kill-at.ts'
 import { fill, workload, World } from './testkit/world.ts'
@@ -16,20 +17,15 @@ const perPoint: Partial<Record<CrashPoint, { partBytesMax?: number }>> = { 'part
 const onMysql: readonly CrashPoint[] = ['copy.beforeLandCommit', 'copy.beforeKeys', 'round.afterSomeLanes', 'part.afterSome']
 const all = process.env['SHARDWRIGHT_CRASH_ALL'] !== undefined
 
-for (const flavour of flavours()) {
-  describe(flavour, () => {
-    let source: TestServer
-    let target: TestServer
-    before(async () => {
-      ;[source, target] = await Promise.all([testServer({ flavour }), testServer({ flavour })])
-    })
-    after(async () => {
-      await Promise.all([source[Symbol.asyncDispose](), target[Symbol.asyncDispose]()])
-    })
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
 
+besideEachOther(
+  'movers that die',
+  (flavour) => {
     for (const point of flavour === 'mysql' && !all ? onMysql : crashPoints.filter((name) => !/^(ddl|xa|marker|held)\./.test(name))) {
       test(`promises 1, 3: ${flavour}, killed at ${point}, begun again: the same rows`, async () => {
-        await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source, target })
+        await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
         await fill(world, 0, 800, 2000)
         const load = workload(world, 0, 7, { ids: 2000, uniques: 100, pauseMs: 1 })
         const record = world.record(0)
@@ -57,5 +53,6 @@ for (const flavour of flavours()) {
         assert.ok(died > 0, 'the point was met')
       })
     }
-  })
-}
+  },
+  2,
+)

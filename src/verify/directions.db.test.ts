@@ -1,8 +1,9 @@
 /** Merges, uneven moves, the way back after a switch, a mover that dies in the middle, rows locked by others, streams that do not run. */
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
+import { besideEachOther } from '../../test/kit/beside.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
-import { flavours, mainFlavour } from '../../test/kit/servers.ts'
+import { mainFlavour } from '../../test/kit/servers.ts'
 import { currentPosition } from '../binlog/position.ts'
 import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
 import { parseKeyRange } from '../keyspace/key-range.ts'
@@ -41,7 +42,7 @@ after(() => pairs[Symbol.asyncDispose]())
 /** SHARDWRIGHT_TEST_FLAVOURS=mysql shows the same there. */
 const [main = 'mariadb'] = mainFlavour()
 
-for (const flavour of flavours()) {
+besideEachOther('vdiff', (flavour) => {
   test(`vdiff on ${flavour}: a merge and uneven move under writes; the same after a switch, with the sides exchanged`, async () => {
     await using world = await VerifyWorld.create({ flavour, sources: ['-60', '60-c0', 'c0-'], targets: ['-80', '80-'] }, pairs)
     await fill(world, world.s, world.sources, 0, 6000)
@@ -126,109 +127,111 @@ for (const flavour of flavours()) {
     assert.equal((await world.vdiff({ repair: true })).state, 'clean')
     assert.equal((await world.vdiff()).state, 'clean')
   })
-}
 
-test('a row that differs and is locked by a client is waited for; a mover that dies meanwhile is taken over where it stood, and nothing counts twice', async () => {
-  await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
-  for (let at = 0; at < 100_000; at += 5000) await fill(world, world.s, world.sources, at, 5000)
-  await world.start()
-  const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
-  for (const id of [10, 60_000, 99_999]) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
-  const client = await connect(world.source.config)
-  await client.query('BEGIN')
-  await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = 60000 FOR UPDATE`)
+  if (flavour !== main) return
 
-  const uid = await world.askVdiff()
-  await world.until('chunks before the locked row', async () => ((await world.report(uid))?.rowsCompared ?? 0) > 20_000)
-  await world.until('the wait being told', async () => /60000.*locked/.test((await world.report(uid))?.waiting ?? ''))
-  const before = (await world.report(uid))!
-  assert.equal(before.state, 'running')
-  assert.ok(before.rowsCompared < 60_001)
-  assert.equal(before.tables[0]!.different, 1)
-  // It waits in turns of a second, in between others may lock.
-  const other = await connect({ ...world.source.config, sessionSql: ['SET SESSION innodb_lock_wait_timeout=3'] })
-  await other.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET n = n + 1 WHERE id IN (10, 99999)`)
-  other.destroy()
+  test('a row that differs and is locked by a client is waited for; a mover that dies meanwhile is taken over where it stood, and nothing counts twice', async () => {
+    await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
+    for (let at = 0; at < 100_000; at += 5000) await fill(world, world.s, world.sources, at, 5000)
+    await world.start()
+    const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
+    for (const id of [10, 60_000, 99_999]) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
+    const client = await connect(world.source.config)
+    await client.query('BEGIN')
+    await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = 60000 FOR UPDATE`)
 
-  await world.stopMovers()
-  assert.equal((await world.report(uid))!.state, 'running', 'left for the next mover')
-  await client.query('ROLLBACK')
-  client.destroy()
-  world.startMover('mover-2')
-  const ended = await world.vdiffEnded(uid)
-  assert.deepEqual(
-    { state: ended.state, rows: ended.rowsCompared, counts: counts(ended), startedAtMs: ended.startedAtMs },
-    {
-      state: 'different',
-      rows: 100_000,
-      counts: { ...none, different: 3 - (await healed()) },
-      startedAtMs: before.startedAtMs,
-    },
-  )
+    const uid = await world.askVdiff()
+    await world.until('chunks before the locked row', async () => ((await world.report(uid))?.rowsCompared ?? 0) > 20_000)
+    await world.until('the wait being told', async () => /60000.*locked/.test((await world.report(uid))?.waiting ?? ''))
+    const before = (await world.report(uid))!
+    assert.equal(before.state, 'running')
+    assert.ok(before.rowsCompared < 60_001)
+    assert.equal(before.tables[0]!.different, 1)
+    // It waits in turns of a second, in between others may lock.
+    const other = await connect({ ...world.source.config, sessionSql: ['SET SESSION innodb_lock_wait_timeout=3'] })
+    await other.query(`UPDATE ${world.on(world.sources, '-', 'item')} SET n = n + 1 WHERE id IN (10, 99999)`)
+    other.destroy()
 
-  /** The client's update of row 99999 brought its whole image to the target: it is right again. Row 10 had been counted. */
-  async function healed(): Promise<number> {
-    return (await world.t.value(`SELECT a FROM ${on(99_999)} WHERE id = 99999`)) === 'bad' ? 0 : 1
-  }
-})
+    await world.stopMovers()
+    assert.equal((await world.report(uid))!.state, 'running', 'left for the next mover')
+    await client.query('ROLLBACK')
+    client.destroy()
+    world.startMover('mover-2')
+    const ended = await world.vdiffEnded(uid)
+    assert.deepEqual(
+      { state: ended.state, rows: ended.rowsCompared, counts: counts(ended), startedAtMs: ended.startedAtMs },
+      {
+        state: 'different',
+        rows: 100_000,
+        counts: { ...none, different: 3 - (await healed()) },
+        startedAtMs: before.startedAtMs,
+      },
+    )
 
-test('many rows that only a target has: all counted, few at a time in memory; a stopped vdiff and a failed stream say so', async () => {
-  await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
-  await fill(world, world.s, world.sources, 0, 3000)
-  await world.start()
-  const owner = Array.from({ length: 100 }, (_, i) => i).find((i) => homeOf(i, world.targets).shard === '80-')!
-  const extras = 3000
-  const values = Array.from({ length: extras }, (_, i) => `(${1_000_000 + i}, ${owner}, NULL, NULL, NULL)`)
-  await world.t.query(`INSERT INTO ${world.on(world.targets, '80-', 'item')} VALUES ${values.join(',')}`)
-  const startedMs = performance.now()
-  const report = await world.vdiff()
-  assert.deepEqual(
-    { state: report.state, counts: counts(report), samples: report.tables[0]!.samples.length },
-    { state: 'different', counts: { ...none, extra: extras }, samples: 20 },
-  )
-  console.log(`# ${extras} extra rows settled in ${Math.round(performance.now() - startedMs)} ms`)
+    /** The client's update of row 99999 brought its whole image to the target: it is right again. Row 10 had been counted. */
+    async function healed(): Promise<number> {
+      return (await world.t.value(`SELECT a FROM ${on(99_999)} WHERE id = 99999`)) === 'bad' ? 0 : 1
+    }
+  })
 
-  // A vdiff that is to stop says `stopped`.
-  const client = await connect(world.source.config)
-  await client.query('BEGIN')
-  const id = Number(await world.s.value(`SELECT MIN(id) FROM ${world.on(world.sources, '-', 'item')}`))
-  await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = ${id} FOR UPDATE`)
-  await world.t.query(`UPDATE ${world.on(world.targets, homeOf(id, world.targets).shard, 'item')} SET a = 'bad' WHERE id = ${id}`)
-  const uid = await world.askVdiff()
-  await world.until('a report', async () => (await world.report(uid)) !== undefined)
-  await updateRecord(world.store, keys.vdiff('flow', uid), (record) => ({ ...(record as { v: 1 }), wanted: 'stopped' }))
-  const stopped = await world.vdiffEnded(uid)
-  assert.equal(stopped.state, 'stopped')
-  client.destroy()
+  test('many rows that only a target has: all counted, few at a time in memory; a stopped vdiff and a failed stream say so', async () => {
+    await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
+    await fill(world, world.s, world.sources, 0, 3000)
+    await world.start()
+    const owner = Array.from({ length: 100 }, (_, i) => i).find((i) => homeOf(i, world.targets).shard === '80-')!
+    const extras = 3000
+    const values = Array.from({ length: extras }, (_, i) => `(${1_000_000 + i}, ${owner}, NULL, NULL, NULL)`)
+    await world.t.query(`INSERT INTO ${world.on(world.targets, '80-', 'item')} VALUES ${values.join(',')}`)
+    const startedMs = performance.now()
+    const report = await world.vdiff()
+    assert.deepEqual(
+      { state: report.state, counts: counts(report), samples: report.tables[0]!.samples.length },
+      { state: 'different', counts: { ...none, extra: extras }, samples: 20 },
+    )
+    console.log(`# ${extras} extra rows settled in ${Math.round(performance.now() - startedMs)} ms`)
 
-  // A stream that fails: DDL on a moved table.
-  await world.s.query(`ALTER TABLE ${world.on(world.sources, '-', 'item')} ADD COLUMN more INT`)
-  await world.until(
-    'the stream to fail',
-    async () => (await readRecord<{ v: 1; state: string }>(world.store, keys.report('flow', 'flow-0')))?.value.state === 'failed',
-  )
-  const failed: VdiffReport = await world.vdiff()
-  assert.deepEqual({ state: failed.state, code: failed.error?.code }, { state: 'failed', code: 'SW-VERIFY-001' })
-})
+    // A vdiff that is to stop says `stopped`.
+    const client = await connect(world.source.config)
+    await client.query('BEGIN')
+    const id = Number(await world.s.value(`SELECT MIN(id) FROM ${world.on(world.sources, '-', 'item')}`))
+    await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = ${id} FOR UPDATE`)
+    await world.t.query(`UPDATE ${world.on(world.targets, homeOf(id, world.targets).shard, 'item')} SET a = 'bad' WHERE id = ${id}`)
+    const uid = await world.askVdiff()
+    await world.until('a report', async () => (await world.report(uid)) !== undefined)
+    await updateRecord(world.store, keys.vdiff('flow', uid), (record) => ({ ...(record as { v: 1 }), wanted: 'stopped' }))
+    const stopped = await world.vdiffEnded(uid)
+    assert.equal(stopped.state, 'stopped')
+    client.destroy()
 
-test('a target that crashes in the middle of a comparison delays it, and changes nothing of what it finds', async () => {
-  await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
-  for (let at = 0; at < 60_000; at += 5000) await fill(world, world.s, world.sources, at, 5000)
-  await world.start()
-  const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
-  for (const id of [10, 40_000, 59_999]) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
-  const client = await connect(world.source.config)
-  await client.query('BEGIN')
-  await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = 40000 FOR UPDATE`)
-  const uid = await world.askVdiff()
-  await world.until('the wait being told', async () => /40000.*locked/.test((await world.report(uid))?.waiting ?? ''))
-  await world.target.kill9()
-  await world.target.restart()
-  await client.query('ROLLBACK')
-  client.destroy()
-  const ended = await world.vdiffEnded(uid)
-  assert.deepEqual(
-    { state: ended.state, rows: ended.rowsCompared, counts: counts(ended) },
-    { state: 'different', rows: 60_000, counts: { ...none, different: 3 } },
-  )
+    // A stream that fails: DDL on a moved table.
+    await world.s.query(`ALTER TABLE ${world.on(world.sources, '-', 'item')} ADD COLUMN more INT`)
+    await world.until(
+      'the stream to fail',
+      async () => (await readRecord<{ v: 1; state: string }>(world.store, keys.report('flow', 'flow-0')))?.value.state === 'failed',
+    )
+    const failed: VdiffReport = await world.vdiff()
+    assert.deepEqual({ state: failed.state, code: failed.error?.code }, { state: 'failed', code: 'SW-VERIFY-001' })
+  })
+
+  test('a target that crashes in the middle of a comparison delays it, and changes nothing of what it finds', async () => {
+    await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
+    for (let at = 0; at < 60_000; at += 5000) await fill(world, world.s, world.sources, at, 5000)
+    await world.start()
+    const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
+    for (const id of [10, 40_000, 59_999]) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
+    const client = await connect(world.source.config)
+    await client.query('BEGIN')
+    await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = 40000 FOR UPDATE`)
+    const uid = await world.askVdiff()
+    await world.until('the wait being told', async () => /40000.*locked/.test((await world.report(uid))?.waiting ?? ''))
+    await world.target.kill9()
+    await world.target.restart()
+    await client.query('ROLLBACK')
+    client.destroy()
+    const ended = await world.vdiffEnded(uid)
+    assert.deepEqual(
+      { state: ended.state, rows: ended.rowsCompared, counts: counts(ended) },
+      { state: 'different', rows: 60_000, counts: { ...none, different: 3 } },
+    )
+  })
 })
