@@ -32,6 +32,8 @@ export type GatherJob = {
   /** What stands before and after the rows or keys of a write. */
   readonly before: Buffer
   readonly after: Buffer
+  /** The parameters of these two. */
+  readonly around: readonly number[]
   readonly lock: '' | ' FOR UPDATE' | ' LOCK IN SHARE MODE'
 }
 
@@ -77,14 +79,16 @@ export function gatherJob(
   const { use } = plan
   const before = render(use.kind === 'read' ? [] : use.before, names)
   const after = render(use.kind === 'read' ? [] : use.after, names)
-  // The statement itself is executed as the client's is; what is fetched is ours.
-  for (const made of rendered) if (made !== text || form === 'text') made.text = inline(made.text, made.parameters)
+  // The statement itself is executed as the client's is, and what comes of it; what is fetched is ours.
+  for (const made of rendered)
+    if (form === 'text' || (made !== text && made !== before && made !== after)) made.text = inline(made.text, made.parameters)
   return {
     steps,
     text: text.text,
     parameters: form === 'binary' ? text.parameters : undefined,
     before: before.text,
     after: after.text,
+    around: form === 'binary' ? [...before.parameters, ...after.parameters] : [],
     lock: inTransaction ? (plan.lock ?? '') : '',
   }
 }

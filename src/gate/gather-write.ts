@@ -24,9 +24,11 @@ import type { GatherUse, WriteTarget } from './plan/gather-types.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
-import type { Part, ScatterResult } from './scatter-parts.ts'
+import { executedOnce, rowsOnce } from './part-stream.ts'
+import type { Executed, Part, ScatterResult } from './scatter-parts.ts'
 import { insertSummary, summary, withWarnings, type WriteSummary } from './scatter-summary.ts'
 import type { Transaction } from './transaction.ts'
+import type { Param } from '../wire/stmt-execute.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 type Inserted = Extract<GatherUse, { kind: 'inserted' }>
@@ -36,6 +38,8 @@ type Found = { warnings: number; firstId: bigint | null }
 type Context = {
   readonly held: Held
   readonly job: GatherJob
+  /** The client's parameters: what is left of them in the job's texts is executed with these. */
+  readonly params: readonly Param[]
   readonly keyspace: KeyspaceView
   readonly inputs: RouteInputs<ShardView>
   readonly on: Transaction
@@ -80,7 +84,7 @@ export class GatherWrites {
           const scratch = await this.#scratch(context, cleanups)
           await this.#fill(context, scratch, () => ' FOR UPDATE')
           await this.#requireWhole(context)
-          const { parts, said, entries, gone } = await movedRows(scratch, use, given.job, context)
+          const { parts, said, entries, gone } = await movedRows(scratch, use, context)
           moved = said
           await given.kept?.moved(on, entries, gone)
           return parts
@@ -120,7 +124,7 @@ export class GatherWrites {
     const scratch = await this.#scratch(c, cleanups)
     await this.#fill(c, scratch, (table) => (table === use.target.table ? ' FOR UPDATE' : ' LOCK IN SHARE MODE'))
     if (c.kept !== null && use.row !== 'tuple') throw planErrors.refused(notByValues)
-    const text = use.row === 'tuple' ? c.job.text : await this.#stored(use, c, scratch, found)
+    const text = use.row === 'tuple' ? ofClient(c) : await this.#stored(use, c, scratch, found)
     const { parts, lists } = await this.#rowsByShard(
       scratch,
       text,
@@ -145,13 +149,13 @@ export class GatherWrites {
    * Keys and what is set, in a table with the target's columns: there a server converts values as it would for the target itself, and sees all of their digits, their instant, their
    * bits; in the answer of a SELECT they are text. @returns the text that reads them
    */
-  async #stored({ target, set, ignore }: Chosen, { job }: Context, scratch: Connection, found: Found): Promise<Buffer> {
+  async #stored({ target, set, ignore }: Chosen, c: Context, scratch: Connection, found: Found): Promise<Executed> {
     const columns = [...target.columns, ...set]
     // Nullable, as the absent side of an outer join is.
     const made = columns.map(({ name }, i) => `o.${quoteIdentifier(name)} AS c${i}`).join(', ')
     const names = columns.map((_, i) => `c${i}`).join(', ')
-    found.warnings = await storeRows(scratch, target.table, made, names, ignore, job.text)
-    return Buffer.from(
+    found.warnings = await storeRows(scratch, target.table, made, names, ignore, ofClient(c))
+    return plain(
       `SELECT DISTINCT ${columns.map((column, i) => fetched('_sw_rows', { ...column, name: `c${i}` })).join(', ')} FROM _sw_rows`,
     )
   }
@@ -163,14 +167,14 @@ export class GatherWrites {
     const names = columns.map((column) => quoteIdentifier(column.name)).join(', ')
     // Without keys: what is a duplicate is found where the rows go. An id may be left open; the absent side of an outer join can be NULL.
     const made = columns.map(({ name }, i) => `${i === use.ids?.at ? 'o' : 't'}.${quoteIdentifier(name)}`).join(', ')
-    found.warnings = await storeRows(scratch, table, made, names, use.ignore, c.job.text)
+    found.warnings = await storeRows(scratch, table, made, names, use.ignore, ofClient(c))
     const draw = async (count: number): Promise<readonly bigint[]> => {
       if (count > 0 && use.ids?.counted != null) throw leftToServer(use.ids.counted)
       const ids = count === 0 ? [] : await c.ids(count)
       found.firstId = ids[0] ?? null
       return ids
     }
-    const text = Buffer.from(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
+    const text = plain(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
     const entries: LookupEntry[] = []
     const drawn = use.ids === null ? null : { at: use.ids.at, draw }
     const { parts } = await this.#rowsByShard(scratch, text, use.target, c, tuples, false, drawn, use.lookups, entries)
@@ -181,7 +185,7 @@ export class GatherWrites {
   /** Rows as tuples in texts for their shards. */
   async #rowsByShard(
     scratch: Connection,
-    text: Buffer,
+    text: Executed,
     target: WriteTarget,
     c: Context,
     shape: Shape,
@@ -197,13 +201,14 @@ export class GatherWrites {
     const ids = (await drawn?.draw(open.filter(Boolean).length)) ?? []
     let next = 0
     const literals = [...target.columns, ...set].map(literalMaker)
-    const { before, after } = c.job
+    const { before, after, around } = c.job
+    const executed = around.length === 0 ? {} : { parameters: around, params: c.params, once: true }
     const filling = new Map<ShardView, { parts: Buffer[]; size: number }>()
     const made: Part[] = []
     const lists: Buffer[] = []
     const close = (shard: ShardView, list: readonly Buffer[]): void => {
       lists.push(Buffer.concat(list))
-      made.push({ shard, text: Buffer.concat([before, lists.at(-1) as Buffer, space, after]) })
+      made.push({ shard, text: Buffer.concat([before, lists.at(-1) as Buffer, space, after]), ...executed })
     }
     for (const [i, given] of rows.entries()) {
       const fresh = open[i] === true ? ids[next++] : undefined
@@ -238,8 +243,8 @@ export class GatherWrites {
   }
 
   /** A join may make many rows of few: they are counted as they come. */
-  async #rowsOf(scratch: Connection, text: Buffer, held: Held): Promise<RawRow[]> {
-    const stream = await scratch.rows(text).catch((error: unknown) => {
+  async #rowsOf(scratch: Connection, text: Executed, held: Held): Promise<RawRow[]> {
+    const stream = await rowsOnce(scratch, text).catch((error: unknown) => {
       throw unlessReopened(error)
     })
     const rows: RawRow[] = []
@@ -280,9 +285,18 @@ export class GatherWrites {
   }
 }
 
-async function asked(connection: Connection, text: Buffer): Promise<Result> {
+/** The client's own query, with its parameters. */
+export function ofClient({ job, params }: Pick<Context, 'job' | 'params'>): Executed {
+  return { text: job.text, parameters: job.parameters ?? [], params }
+}
+
+function plain(sql: string): Executed {
+  return { text: Buffer.from(sql), parameters: [], params: [] }
+}
+
+async function asked(connection: Connection, text: Executed): Promise<Result> {
   try {
-    return await connection.query(text)
+    return await executedOnce(connection, text)
   } catch (error) {
     throw unlessReopened(error)
   }
@@ -337,12 +351,20 @@ export function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, ta
  * @param made its columns, of `t` as they are there, of `o` nullable
  * @returns how many warnings that gave
  */
-async function storeRows(scratch: Connection, table: string, made: string, names: string, ignore: boolean, query: Buffer): Promise<number> {
+async function storeRows(
+  scratch: Connection,
+  table: string,
+  made: string,
+  names: string,
+  ignore: boolean,
+  query: Executed,
+): Promise<number> {
   const from = quoteIdentifier(table)
   await scratch.query(
     `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
   )
-  const stored = await asked(scratch, Buffer.concat([Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `), query]))
+  const into = Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `)
+  const stored = await asked(scratch, { ...query, text: Buffer.concat([into, query.text]) })
   return stored.warnings
 }
 

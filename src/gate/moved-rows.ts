@@ -8,7 +8,7 @@
 import { scratchKey } from './gather-fill.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
-import { entriesOf, idOf } from './gather-write.ts'
+import { entriesOf, idOf, ofClient } from './gather-write.ts'
 import type { GatherJob } from './gather-job.ts'
 import { fetched, literalMaker, requireCarried } from './gather-values.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
@@ -16,22 +16,29 @@ import { planErrors } from './plan/errors.ts'
 import type { GatherUse } from './plan/gather-types.ts'
 import type { LookupEntry } from './plan/lookup.ts'
 import type { RouteInputs } from './plan/plan.ts'
+import { executedOnce } from './part-stream.ts'
 import type { Part } from './scatter-parts.ts'
+import type { Param } from '../wire/stmt-execute.ts'
 import type { WriteSummary } from './scatter-summary.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 type Moved = Extract<GatherUse, { kind: 'moved' }>
-type Place = { readonly keyspace: KeyspaceView; readonly inputs: Pick<RouteInputs<ShardView>, 'shardOf'> }
+type Place = {
+  readonly job: GatherJob
+  readonly params: readonly Param[]
+  readonly keyspace: KeyspaceView
+  readonly inputs: Pick<RouteInputs<ShardView>, 'shardOf'>
+}
 
 const rowsMax = 500
 
 export async function movedRows(
   scratch: Connection,
   use: Moved,
-  job: GatherJob,
   place: Place,
 ): Promise<{ parts: Part[]; said: WriteSummary; entries: LookupEntry[]; gone: LookupEntry[] }> {
   const { row, target } = use
+  const { job } = place
   await refuseTied(scratch, row.table)
   const filled = quoteIdentifier(job.steps[0]?.name ?? '')
   const names = row.columns.map((column) => quoteIdentifier(column.name))
@@ -43,7 +50,7 @@ export async function movedRows(
   await scratch.query('SET @_sw_n = 0')
   await scratch.query(`UPDATE ${filled} SET _sw_n = (@_sw_n := @_sw_n + 1)${kept.join('')}`)
   await scratch.query(`CREATE TEMPORARY TABLE _sw_old (${scratchKey}) AS SELECT ${names.join(', ')}, _sw_n FROM ${filled}`)
-  const result = await scratch.query(job.text)
+  const result = await executedOnce(scratch, ofClient(place))
   const said: WriteSummary = {
     affectedRows: result.kind === 'ok' ? result.affectedRows : 0n,
     insertId: 0n,

@@ -12,9 +12,14 @@ export type Part = {
   readonly parameters?: readonly number[]
   /** What a write with parameters is executed with. */
   readonly params?: readonly Param[]
+  /** Its text is another one each time: no connection keeps it. */
+  readonly once?: boolean
   /** A connection that the caller has, and keeps. */
   readonly backend?: Backend
 }
+
+/** A text with parameters of the client's left in it. */
+export type Executed = Required<Pick<Part, 'text' | 'parameters' | 'params'>>
 
 export type ReadOptions = {
   form: 'text' | 'binary'

@@ -10,13 +10,14 @@ import { Gather } from './gather.ts'
 import { refuseSettingHints } from './hints.ts'
 import { gatherJob, type GatherJob } from './gather-job.ts'
 import { GatherWrites } from './gather-write.ts'
-import { inlineParameters } from './parameters.ts'
+import { idParam, inlineParameters } from './parameters.ts'
 import type { GatherPlan, GatherUse } from './plan/gather-types.ts'
 import type { OwnedLookup } from './plan/lookup.ts'
 import { storedValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
 import { isCounted } from './admission.ts'
 import { namedId } from './insert-id.ts'
+import { computedAtOnePlace, executedInsert, refuseApart } from './insert-parameters.ts'
 import { KeptWrite } from './kept-write.ts'
 import { lookupTable } from './lookup-reads.ts'
 import type { VindexValue } from '../keyspace/vindex.ts'
@@ -62,17 +63,21 @@ export class SeveralShards {
     inputs: RouteInputs<ShardView>,
     e: Execution,
   ): Promise<Refused | null> {
+    const elsewhere = e.form === 'binary' ? computedAtOnePlace(plan.insert, routed, inputs, e.params) : null
+    if (elsewhere !== null) return await this.gathered(plan, elsewhere, keyspace, inputs, e)
     refuseSettingHints(inputs.lexed)
     // Texts are views of buffers that others may reuse: parts keep their own, and what HAVING compares with is read now.
     const having = new Map(havingSlots(routed.merge).map((slot) => [slot, numberText(slotValue(slot, inputs))]))
-    // MySQL computes with parameters otherwise than with what they are written as ('1.10' beside a DECIMAL is a DECIMAL). Rows of an INSERT are another text each time.
+    // MySQL computes with parameters otherwise than with what they are written as ('1.10' beside a DECIMAL is a DECIMAL).
     const changes = (plan.verb === 'update' || plan.verb === 'delete') && e.params.length > 0
-    const executed = e.form === 'binary' && (plan.verb === 'select' || changes)
+    const executed = e.form === 'binary' && (plan.verb === 'select' || changes || executedInsert(plan.insert, e.params))
+    const params = plan.insert === null ? e.params : [...e.params, ...e.ids.map(idParam)]
     const values = inputs.idsAsParameters === true ? [...e.values, ...e.ids.map(integerValue)] : e.values
     const keeping = this.#keeping(plan, keyspace, routed, inputs, e)
     const parts: Part[] = routed.sends.map((send) => ({
       shard: send.shard,
-      ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i), params: e.params } : {}),
+      // Rows of an INSERT are another text each time.
+      ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i), params, once: plan.insert !== null } : {}),
       text: executed
         ? Buffer.from(send.text)
         : values.length === 0
@@ -230,9 +235,10 @@ export class SeveralShards {
     this.#runner.figures.shards = shards.length
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.
-    const job = gatherJob(gather, inputs, open, gather.use.kind === 'read' ? e.form : 'text', (text, parameters) =>
+    const job = gatherJob(gather, inputs, open, e.form, (text, parameters) =>
       e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     )
+    refuseApart(gather, job, keyspace, e.params)
     const keeping = gather.use.kind === 'read' ? null : this.#keeping(plan, keyspace, { sends: [], gather }, inputs, e)
     const rereadable = this.#context.rereadable(plan, e.sql)
     const mayWrite = !this.#context.pure(plan, e.sql)
@@ -276,7 +282,7 @@ export class SeveralShards {
     const sequence = use.kind === 'inserted' ? (use.ids?.sequence ?? null) : null
     const ids = async (count: number): Promise<readonly bigint[]> =>
       sequence === null ? [] : await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
-    const given = { job, keyspace, inputs, ids, kept }
+    const given = { job, params: e.params, keyspace, inputs, ids, kept }
     const result = await this.#gatherWrites.write(use, plan.verb as 'insert', given, transaction, e.form)
     if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
     const { firstId, ...done } = result.value

@@ -17,6 +17,8 @@ export type GatherPlan = {
   /** Why the shards can't answer it each for itself. */
   readonly refusal: Refusal
   readonly use: GatherUse
+  /** A write that computes of parameters alone (lone-parameters.ts). */
+  readonly alone?: boolean
   /** Within a transaction, how the rows are locked that are fetched for a SELECT. */
   readonly lock?: ' FOR UPDATE' | ' LOCK IN SHARE MODE'
 }

@@ -15,6 +15,7 @@ import { fetched } from '../gather-values.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { gatherTables } from './gather-plan.ts'
+import { computesOfParametersAlone } from './lone-parameters.ts'
 import { ownedLookups } from './lookup.ts'
 import type { GatherPlan, GatherUse, WriteTarget } from './gather-types.ts'
 import type { Piece, Refusal, SequencePlan } from './plan.ts'
@@ -75,6 +76,7 @@ export function gatherChange(
       ...[orderBy, limit].flatMap((clause) => (clause === null ? [] : compileSpan(clause.span, gathered.edits))),
     ],
     refusal,
+    alone: computesOfParametersAlone(statement),
     use: {
       kind: 'chosen',
       target: keys,
@@ -250,6 +252,7 @@ export function gatherInsert(
     steps: gathered.steps,
     text: query === null ? valuesOf(insert, gathered.edits) : compileSpan(query.span, gathered.edits),
     refusal,
+    alone: computesOfParametersAlone(insert),
     use: {
       kind: 'inserted',
       target: { table: target.name, columns: columns as ColumnInfo[], place },

@@ -13,8 +13,9 @@ import type { ColumnInfo } from './catalog.ts'
 import { planErrors } from './errors.ts'
 import { refuseFollowed } from './following.ts'
 import { gatherInsert } from './gather-write.ts'
-import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
+import type { Destination, InsertPlan, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
+import { computesOfParameters, computesOfParametersAlone } from './lone-parameters.ts'
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
 import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
@@ -99,13 +100,25 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   if (listed !== null && (sequence === null || sequencePlace >= 0)) edits.push(listed)
   const met = sequence === null || insert.onDuplicate === null ? null : rows.length > 1 ? 'several' : sequence.ofServer ? 'told' : 'asked'
   if (met === 'asked') edits.push(askedForMet(insert, sequence as SequencePlan, count))
+  const values = [...insert.rows.flatMap((row) => row.values), ...(insert.onDuplicate?.assignments.map(({ value }) => value) ?? [])]
+  const alone = (): InsertPlan['computed'] =>
+    computesOfParametersAlone(insert)
+      ? { alone: true, gather: gatherInsert(insert, table, names, { sequence, counted }, analysis, count, typesDiffer) }
+      : { alone: false, gather: null }
+  const computed = computesOfParameters(values) ? alone() : null
   return {
     ...base,
     destinations: [{ kind: 'all' }],
     whole: sequence !== null ? [] : listed === null ? whole : compileText(count, [...analysis.edits, listed]),
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence, counted, met, ignore: insert.ignore, lookups },
+    insert: { rows, sequence, counted, met, ignore: insert.ignore, lookups, computed },
   }
+}
+
+export const typesDiffer = {
+  construct: 'an INSERT that computes of parameters alone, which have other types in each of its rows,',
+  reason: 'MySQL goes by the types of all of them, and a shard gets some',
+  instead: 'insert the rows one by one, or give the values computed',
 }
 
 /** A row's own shard would answer a subquery from its rows alone. (A table that is not there is the server's to refuse.) */

@@ -267,6 +267,8 @@ export type InsertPlan = {
   readonly ignore: boolean
   /** What the table owns: a row of the lookup's table is written for each row. */
   readonly lookups: readonly OwnedLookup[]
+  /** Something is computed of its parameters, which depends on their types; of them alone (lone-parameters.ts): `gather` does it at one place. Null: each is a column's value as it is. */
+  readonly computed: { readonly alone: boolean; readonly gather: GatherPlan | null } | null
 }
 
 /** One row of VALUES: its route, and its text from `(` to `)`. */
