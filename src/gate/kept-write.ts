@@ -86,7 +86,7 @@ export class KeptWrite implements WriteHooks {
     const old: LookupEntry[] = []
     const made: LookupEntry[] = []
     for (const { shard, text } of reads) {
-      const branch = await this.#runner.openBranch(on, shard)
+      const branch = await this.#runner.openBranch(on, shard, this.#runner.settings.unlimitedInUnicode)
       branch.statements++
       branch.locked = true
       const { connection } = branch.backend

@@ -257,6 +257,17 @@ for (const flavour of flavours()) {
       await c.query('DELETE FROM customer WHERE id IN (41, 42)')
     })
 
+    test('promise 1: under any character set of results a lookup loses what its row had', async () => {
+      await c.query("INSERT INTO customer VALUES (51, 'ш@x', 'n', 51), (52, '😀@x', 'p', 52)")
+      await c.query('SET character_set_results = latin1')
+      await c.query("UPDATE customer SET email = 'sh@x' WHERE id = 51")
+      await c.query('SET NAMES utf8mb3')
+      await c.query('DELETE FROM customer WHERE id = 52')
+      await c.query('SET NAMES utf8mb4')
+      assert.deepEqual(await emails(), ['ann@x', 'bob@x', 'cleo@x', 'sh@x'])
+      await c.query('DELETE FROM customer WHERE id = 51')
+    })
+
     test('a unique lookup refuses a value that stands on another shard, within a statement too', async () => {
       await fails(c.query("INSERT INTO customer VALUES (5, 'bob@x', 'z', 0)"), 1062, /Duplicate entry 'bob@x' for key 'email'/)
       await fails(c.query("INSERT INTO customer VALUES (5, 'e@x', 'z', 0), (6, 'E@x', 'z', 0)"), 1062, /Duplicate entry/)

@@ -23,6 +23,14 @@ export class SessionSettings {
     return this.#unlimited
   }
 
+  /** `unlimited`, with text in all of Unicode whatever the client wants of its answers: for rows that the gate itself reads. */
+  get unlimitedInUnicode(): string {
+    const names = this.#values.get('names')
+    if (!this.#values.has('character_set_results') && (names === undefined || /^['"`]?utf8mb4/i.test(names))) return this.#unlimited
+    const values = parse(this.#unlimited).set('character_set_results', 'utf8mb4')
+    return written([...values].sort(([a], [b]) => (a < b ? -1 : 1)))
+  }
+
   /** Without what forbids a scratch connection its temporary tables; its isolation is nobody's. */
   get scratch(): string {
     if (!this.#values.has('access') && !this.#values.has('isolation')) return this.#unlimited
