@@ -66,6 +66,40 @@ for (const flavour of flavours()) {
       }
     })
 
+    test('promise 10: beside a text column a binary variable is compared bytewise', async () => {
+      const { one, c, alike } = beside
+      for (const on of [one, c]) {
+        await on.query('SET NAMES utf8mb4')
+        await on.query("INSERT INTO named VALUES (1, 'Ann', 'Müller'), (2, 'ann', 'Muller'), (3, 'x', 'Myller'), (4, 'ANN', NULL)")
+        await on.query("INSERT INTO bytes VALUES ('ann'), ('Muller')")
+        await on.query("SET @b = (SELECT name FROM bytes WHERE name = 'ann'), @m = (SELECT name FROM bytes WHERE name = 'Muller')")
+      }
+      for (const where of [
+        'g = @b',
+        'g <> @b',
+        'g IN (@b, @m)',
+        'g LIKE @b',
+        'l = @m',
+        'CONCAT(g, @b) = "ANNann"',
+        'g > @b',
+        'BINARY g = @b',
+      ])
+        await alike(`SELECT id, g FROM named WHERE ${where} ORDER BY id`)
+      for (const sql of [
+        'SELECT HEX(@b), LENGTH(@b), COLLATION(@b), CONCAT(@b, g) FROM named ORDER BY id',
+        'SELECT name FROM bytes WHERE name = @b',
+        'SELECT @b UNION SELECT g FROM named ORDER BY 1',
+        'SELECT COALESCE(NULL, @b) = g, id FROM named ORDER BY id',
+        'UPDATE named SET l = @b WHERE g = @b',
+        'SELECT id, l FROM named ORDER BY id',
+        'DELETE FROM named WHERE g = @b',
+        'DELETE FROM named',
+        'DELETE FROM bytes',
+      ])
+        await alike(sql)
+      for (const on of [one, c]) await on.query('SET @b = NULL, @m = NULL')
+    })
+
     test("promise 10: a text variable of the connection's collation is as strong as a column's, where a literal gives way", async () => {
       const { one, c, answer } = beside
       for (const on of [one, c]) {

@@ -80,6 +80,11 @@ export class Rendering<S> {
           this.#parts.push(Buffer.from(' CAST('), literal, Buffer.from(' AS CHAR)'))
           return
         }
+        // Bytewise beside a text column, as the variable.
+        if (value.type === 'binary' && piece.ref.kind === 'user-variable') {
+          this.#parts.push(Buffer.from(' CAST('), literal, Buffer.from(' AS BINARY)'))
+          return
+        }
         // A sum without a fraction, too, is written as an integer.
         const isPlace = piece.constant === true && /^-?\d+$/.test(literal.toString('latin1', 0, 70))
         this.#parts.push(space, isPlace ? Buffer.from(`(${literal} + 0)`) : literal)
