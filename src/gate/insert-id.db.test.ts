@@ -159,6 +159,44 @@ for (const flavour of flavours()) {
       assert.ok(Number(first) > 0 && Number(second) > Number(first))
     })
 
+    test('promise 10: rows that are computed of parameters draw ids and have their lookups, each on its shard or made at one place', async () => {
+      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
+      await using own = await connect({ ...account, port: server.port, database: 'one' })
+      await using c = await connect({ ...account, port, database: 'app' })
+      for (const [table, column] of [
+        ['plain', ''],
+        ['looked', ''],
+        ['looked', 'id, '],
+      ] as const) {
+        const said: unknown[] = []
+        const id = column === '' ? '' : 'NULL, '
+        for (const on of [own, c]) {
+          const like = await on.prepare(
+            `INSERT INTO ${table} (${column}owner, body, tag) VALUES ${[1, 2, 3, 4].map(() => `(${id}?, LEFT(? + 1, 10), ?)`).join()}`,
+          )
+          const other = await on.prepare(
+            `INSERT INTO ${table} (${column}owner, body, tag) VALUES (${id}?, LEFT(? / ?, 10), ?), (${id}?, ?, ?), (${id}?, 'c', 9)`,
+          )
+          for (const [statement, values] of [
+            [like, [701, '1.5', 7, 702, '2.5', 7, 703, '3.5', 7, 704, '4.5', 7]],
+            [other, [711, 5, 3, 8, 714, 'b', '8', 712]],
+          ] as const) {
+            const result = await statement.execute(values)
+            assert.ok(result.kind === 'ok')
+            said.push([result.affectedRows, result.warnings, result.info])
+            statement.close()
+          }
+          const rows = `SELECT owner, body, tag FROM ${table} WHERE tag IN (7, 8, 9) ORDER BY owner`
+          said.push(await on.allText(rows), await on.allText(rows.replace('IN (7, 8, 9)', '= 8')))
+          const ids = await on.allText(`SELECT id FROM ${table} WHERE tag IN (7, 8, 9)`)
+          said.push(new Set(ids.map((row) => row['id'])).size)
+          await on.query(`DELETE FROM ${table} WHERE owner > 700`)
+        }
+        assert.deepEqual(said.slice(5), said.slice(0, 5), `${table} ${column}`)
+        assert.equal(said[4], 7)
+      }
+    })
+
     test('EXPLAIN: a statement that draws an id is explained and draws none; one that no server runs as it stands is refused by name', async () => {
       const c = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
       const next = async (): Promise<unknown> => await admin.value('SELECT next_id FROM ids.plain_seq')
