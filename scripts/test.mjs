@@ -20,19 +20,25 @@ const provisioned = { bufferPoolBytes: 64 * 1024 * 1024, redoLogBytes: 48 * 1024
 
 /** Begun first, the longest before the others, for none of them to be alone at the end. */
 const long = `
-  ladder/ladder switch/crash move/crash move/merge move/landed-ranges switch/fence-switch move/keys switch/fence-conformance switch/mover
-  move/large-rows verify/values verify/ranges verify/directions change/fleet-carry change/dualwrite-checks topic/kafka/kafka move/rules move/ddl
-  move/lag gate/large-packets gate/lookup move/landing move/xa switch/claim switch/moved move/hang-watch move/visibility gate/replica-reads
-  move/pace binlog/column-values
-  expiry.e2e crash.e2e hybrid.e2e sabotage.e2e dualwrite.e2e switch.e2e ingest-torture.e2e clients.e2e reshard.e2e
+  move/crash-ddl move/hang-watch move/copy-again move/merge.db change/dualwrite-checks move/sigkill switch/crash move/ddl-executed gate/abandoned
+  move/crash-held ladder/ladder move/crash.db gate/slow-clients move/merge-ddl switch/claim gate/lookup.db switch/fence-switch switch/in-doubt
+  switch/session-locks gate/xa.db move/landed-ranges gate/deadlocks move/ddl.db gate/changed-beside verify/ranges switch/fence-conformance change/fleet-carry
+  switch/mover gate/rolled-back local/local-servers move/visibility move/start-ddl move/lock-waits move/keys.db move/xa.db ingest/rules
+  gate/replica-reads binlog/tail.db move/rules topology/etcd change/merge-checks gate/large-packets verify/directions topic/kafka/kafka.db move/stop
+  models/streams models/switch.model models/merge fuzz/fuzz.test models/landing binlog/group-decoder models/ingest wire/frames log/crash.test
+  expiry.e2e crash.e2e hybrid.e2e dualwrite.e2e ingest-torture.e2e sabotage.e2e switch.e2e clients.e2e console.e2e torture-move.e2e
 `
   .trim()
   .split(/\s+/)
 
-const isUnit = (path) => path.endsWith('.test.ts') && !path.endsWith('.db.test.ts') && !path.endsWith('.e2e.test.ts')
+/** Without servers, and yet they wait: for the clock, or for processes. Among those that have a process each they cost nobody anything. */
+const waiting = ['src/change/dualwrite-watch.test.ts', 'src/workflow/engine.test.ts', 'test/run-tests.test.ts']
+const isEndToEnd = (path) => path.endsWith('.e2e.test.ts')
+const hasServers = (path) => path.endsWith('.db.test.ts') || waiting.includes(path)
+const isUnit = (path) => path.endsWith('.test.ts') && !isEndToEnd(path) && !hasServers(path)
 
 /**
- * Tests without servers keep a processor busy each, but for some that wait for the clock: three processes for two. The others mostly wait, for servers and for one another: three files at once,
+ * Tests without servers keep a processor busy each, but for moments: three processes for two. The others mostly wait, for servers and for one another: three files at once,
  * of which two are end to end as long as there are such, and more whenever the processors are idle and there is memory. None may depend on how fast it goes.
  */
 const groups = [
@@ -42,8 +48,8 @@ const groups = [
     atOnce: 3,
     atOnceMax: Math.max(3, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
     kinds: [
-      { files: (path) => path.endsWith('.e2e.test.ts'), in: ['test'], atOnce: 2, timeoutMs: 900_000 },
-      { files: (path) => path.endsWith('.db.test.ts'), in: ['src', 'test'], atOnce: 8, timeoutMs: 480_000 },
+      { files: isEndToEnd, in: ['test'], atOnce: 2, timeoutMs: 900_000 },
+      { files: hasServers, in: ['src', 'test'], atOnce: 8, timeoutMs: 480_000 },
     ],
   },
 ]

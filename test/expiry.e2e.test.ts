@@ -13,6 +13,8 @@ import { keptMs } from './kit/expiring-definition.ts'
 import { until } from './kit/until.ts'
 
 const partitionMs = 2000
+/** Of records: how many there are is not the point, and each is work for two branches. */
+const everyMs = 125
 
 /** Rows in partitions of two seconds, from now on. */
 function expiring(): Shape {
@@ -56,7 +58,7 @@ describe('rows that expire', { concurrency: 2 }, () => {
     await using world = await DualWriteTestWorld.start('mariadb', expiring())
     await world.fleet()
     world.runFleets()
-    const producer = world.produce()
+    const producer = world.produce(everyMs)
     await settled(world)
     const readers = world.read([world.gatePort])
     await world.branch()
@@ -118,7 +120,7 @@ describe('rows that expire', { concurrency: 2 }, () => {
     await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 8000 })
     await world.fleet()
     world.runFleets()
-    world.produce()
+    world.produce(everyMs)
     await settled(world)
     await world.branch()
     // A topic that holds eight seconds moves on while the same records are read twice for that check.

@@ -21,7 +21,7 @@ describe('hybrid', { concurrency: 2 }, () => {
         ])
     await world.fleet()
     await using _main = await startEntry(world, 'consume', ['--branch', 'insights', '--lease-ms', '3000'])
-    const producer = world.produce()
+    const producer = world.produce(100)
     await using settings = writeSettings(world)
     await until('the old branch to have rows', async () => {
       const [rows] = await c.query('SELECT COUNT(*) AS n FROM pattern WHERE id < 1000')

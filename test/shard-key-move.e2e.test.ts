@@ -60,7 +60,7 @@ test('promises 1, 3: rows whose shard key changes while they move end on exactly
       await until('rows to move after the copy', () => moved.moves > copied + 50)
       stop.abort()
       await writer
-      await merge.act('switchtraffic')
+      await merge.actWhenReady('switchtraffic')
       await everyRowOnce(installation, ranges(2), moved.users)
       const vdiff = await merge.vdiff()
       assert.equal(vdiff.state, 'clean', JSON.stringify(vdiff.tables))

@@ -62,6 +62,23 @@ const stages: readonly Stage[] = [
   { point: 'xa.forgotten', first: 'xa' },
 ]
 
+/**
+ * Where the two flavours differ on our way: landings, keys, rounds in lanes and in parts, statements, XA transactions, and where one begins. Each costs the start of a process; all by SHARDWRIGHT_CRASH_ALL=1.
+ */
+const onMysql: readonly CrashPoint[] = [
+  'start.positionOnSomeTargets',
+  // Without it the next takes another place to begin at, behind its transaction.
+  'copy.afterRead',
+  'xa.kept',
+  'copy.beforeLandCommit',
+  'copy.beforeKeys',
+  'round.afterSomeLanes',
+  'part.afterSome',
+  'ddl.executed',
+  'xa.forgotten',
+]
+const all = process.env['SHARDWRIGHT_CRASH_ALL'] !== undefined
+
 const servers: TestServer[] = []
 after(() => Promise.all(servers.map((server) => server[Symbol.asyncDispose]())))
 
@@ -120,7 +137,7 @@ besideEachOther('movers that are killed', (flavour) => {
       (await readRecord<StreamReport>(store, keys.report(record.workflowUid, record.uid)))?.value
     try {
       for (const stage of stages) {
-        if (stage.point === 'xa.marked' && flavour === 'mysql') continue
+        if (flavour === 'mysql' && (stage.point === 'xa.marked' || !(all || onMysql.includes(stage.point)))) continue
         if (stage.first !== undefined) await happens[stage.first]()
         const child = await start(stage)
         const limit = AbortSignal.timeout(30_000)
