@@ -11,7 +11,7 @@ import { withoutCounted } from './probe-tables.ts'
 import { Probes, readsMeanwhile, textOf } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
-import { Selects } from './select.ts'
+import { Selects, type Asked } from './select.ts'
 import { judged, share, type Tally, tallyOf, total } from './tally.ts'
 import { ceilings, floors, subqueryTags, weights } from './weights.ts'
 import { Writes } from './write.ts'
@@ -51,7 +51,10 @@ export type Report = {
   ms: number
 }
 
-const checkEvery = 40
+/** Of an answer that is compared row by row. */
+const rowsMax = 100_000
+/** Writes; or rows written: INSERT … SELECT doubles a table each time, and a join of three of 900 rows has a million (tables.ts). */
+const checkEvery = { writes: 40, rows: 400 }
 
 export class Oracle {
   readonly #options: OracleOptions
@@ -144,6 +147,7 @@ class Client {
   #recent: string[] = []
   #inTransaction = false
   #moved = 0
+  #rowsWritten = 0
 
   constructor(world: World, schema: SchemaSpec, dice: Dice, number: number, report: Report, options: OracleOptions) {
     this.#world = world
@@ -187,7 +191,8 @@ class Client {
       }
       if (dice.chance(weights.write)) {
         if (!(await this.#write())) return
-        if (++writes % checkEvery === 0 && !(await this.#tablesAgree())) return
+        writes++
+        if ((writes % checkEvery.writes === 0 || this.#rowsWritten > checkEvery.rows) && !(await this.#tablesAgree())) return
       } else await this.#select()
     }
     await this.#tablesAgree()
@@ -286,8 +291,16 @@ class Client {
     }
   }
 
+  /** One whose answer would not fit here, twice, is asked how many rows it has instead. */
+  async #fitting(asked: Asked): Promise<Asked> {
+    if (asked.count === null) return asked
+    const counted = await this.#ask(this.#one, asked.count, false)
+    const [row] = counted.kind === 'answer' && counted.result.kind === 'rows' ? counted.result.rows : []
+    return Number(row?.[0]?.toString() ?? 0) <= rowsMax ? asked : { ...asked, sql: asked.count, ordered: false, folded: [], lists: [] }
+  }
+
   async #select(): Promise<void> {
-    const asked = this.#selects.next()
+    const asked = await this.#fitting(this.#selects.next())
     const prepared = this.#dice.chance(weights.prepared)
     const tally = tallyOf(this.#report.selects, asked.category)
     tally.asked++
@@ -325,8 +338,9 @@ class Client {
     }
     const expected = await this.#ask(this.#one, marked, prepared)
     this.#recent.push(asText(marked))
-    if (this.#recent.length > checkEvery + 20) this.#recent.shift()
+    if (this.#recent.length > checkEvery.writes + 20) this.#recent.shift()
     if (expected.kind === 'error') tally.bothRefuse++
+    else if (expected.result.kind === 'ok') this.#rowsWritten += Number(expected.result.affectedRows)
     return this.#found(tally, marked, prepared ? 'prepared' : 'text', compareWrites(expected, got))
   }
 
@@ -385,6 +399,7 @@ class Client {
       }
     }
     this.#recent = []
+    this.#rowsWritten = 0
     for (const sql of cuts) {
       const got = await this.#ask(this.#four, sql, false)
       this.#found(tallyOf(this.#report.writes, 'cut'), sql, 'text', compareWrites(await this.#ask(this.#one, sql, false), got))

@@ -18,7 +18,11 @@ export type Asked = {
   readonly folded: readonly number[]
   /** Result columns that are lists in no order. */
   readonly lists: readonly number[]
+  /** How many rows it has, where that may be more than fit here: three tables joined by columns of few values. */
+  readonly count: string | null
 }
+
+type Made = { sql: string; ordered: boolean; folded?: number[]; lists?: number[]; count?: string | null }
 
 type Source = {
   readonly sql: string
@@ -68,7 +72,7 @@ export class Selects {
     return { sql: '3', kind: 'int', spec: { name: 'n', kind: 'int', sql: 'INT', nullable: false }, key: false }
   }
 
-  #finish(made: { sql: string; ordered: boolean; folded?: number[]; lists?: number[] }): Asked {
+  #finish(made: Made): Asked {
     const tags = this.#tags
     const order = [
       'window',
@@ -97,8 +101,10 @@ export class Selects {
       'order-text',
       'order',
     ]
+    const before = this.#ctes.length > 0 ? `WITH ${this.#ctes.join(', ')} ` : ''
     return {
-      sql: (this.#ctes.length > 0 ? `WITH ${this.#ctes.join(', ')} ` : '') + made.sql,
+      sql: before + made.sql,
+      count: typeof made.count === 'string' ? before + made.count : null,
       category: order.find((name) => tags.has(name)) ?? 'plain',
       tags,
       ordered: made.ordered,
@@ -426,7 +432,7 @@ export class Selects {
     return floats.length === 0 || dice.chance(0.5) ? null : `IFNULL(${dice.pick(floats).sql}, ${dice.pick(floats).sql})`
   }
 
-  #rows(): { sql: string; ordered: boolean } {
+  #rows(): Made {
     const dice = this.#dice
     const { sql: from, sources } = this.#from()
     const refs = this.#refs(sources)
@@ -455,7 +461,8 @@ export class Selects {
     )
     const hint = order.ordered && !order.sql.includes(' LIMIT ') && dice.chance(weights.hint) ? '/*+ SET_VAR(sql_select_limit = 3) */ ' : ''
     if (order.ordered && !order.sql.includes(' LIMIT ') && dice.chance(weights.badLimit)) order.sql += ' LIMIT abc'
-    return { sql: `SELECT ${hint}${items.join(', ')} ${from}${where}${order.sql}`, ordered: order.ordered }
+    const count = sources.length > 2 ? `SELECT COUNT(*) ${from}${where}` : null
+    return { sql: `SELECT ${hint}${items.join(', ')} ${from}${where}${order.sql}`, ordered: order.ordered, count }
   }
 
   #aggregateCall(refs: readonly Ref[]): { sql: string; list: boolean; fold: boolean } {
