@@ -17,6 +17,7 @@ const vschema = {
     named: { column_vindexes: [{ column: 'id', name: 'hash' }] },
     latin: { column_vindexes: [{ column: 'name', name: 'text' }] },
     bytes: { column_vindexes: [{ column: 'name', name: 'text' }] },
+    large: { column_vindexes: [{ column: 'id', name: 'hash' }] },
   },
 }
 
@@ -34,6 +35,7 @@ for (const flavour of flavours()) {
           `CREATE TABLE ${schema}.named (id INT PRIMARY KEY, g VARCHAR(20) COLLATE utf8mb4_general_ci, l VARCHAR(20) COLLATE latin1_swedish_ci)`,
         )
         await world.admin.query(`CREATE TABLE ${schema}.latin (name VARCHAR(20) COLLATE latin1_bin PRIMARY KEY)`)
+        await world.admin.query(`CREATE TABLE ${schema}.large (id BIGINT UNSIGNED PRIMARY KEY, n BIGINT UNSIGNED)`)
         await world.admin.query(`CREATE TABLE ${schema}.bytes (name VARBINARY(20) PRIMARY KEY)`)
       }
       await addKeyspace(world.store, 'shop', shards, { sharded: true, vschema })
@@ -98,6 +100,30 @@ for (const flavour of flavours()) {
       ])
         await alike(sql)
       for (const on of [one, c]) await on.query('SET @b = NULL, @m = NULL')
+    })
+
+    test('promise 10: a variable of an unsigned integer above the signed ones is what the server takes it for', async () => {
+      const { one, c, answer, alike } = beside
+      const numbers = ['18446744073709551615', '9223372036854775808', '9223372036854775807']
+      for (const number of numbers) await alike(`INSERT INTO large VALUES (${number}, ${number})`)
+      for (const number of numbers) {
+        for (const set of [`@v = ${number}`, `@v = (SELECT MAX(n) FROM large WHERE id = ${number})`]) {
+          for (const on of [one, c]) await on.query(`SET ${set}`)
+          await alike('SELECT @v')
+          const forms = ['@v', '@v + 0e0', '@v + 0', '@v * 1.5', "CONCAT(@v, '')", '@v = n', '@v < n', 'IF(n > 5, @v, 1)']
+          for (const form of forms) await alike(`SELECT ${form} FROM large ORDER BY id`)
+          await alike('SELECT n FROM large WHERE id = @v')
+          await alike('SELECT id FROM large WHERE n >= @v ORDER BY id')
+          await alike('SELECT SUM(@v + 0e0), MAX(@v) FROM large')
+          await alike(`UPDATE large SET n = @v WHERE id = @v`)
+          await alike('DELETE FROM large WHERE id = @v')
+          await alike('INSERT INTO large VALUES (@v, @v), (1, 1) ON DUPLICATE KEY UPDATE n = n')
+          await alike('SELECT id, n FROM large ORDER BY id')
+          // Of one shard.
+          const told = await answer(c, 'VEXPLAIN SELECT n FROM large WHERE id = @v')
+          assert.equal(told.join().includes('all 2'), false, told.join())
+        }
+      }
     })
 
     test("promise 10: a text variable of the connection's collation is as strong as a column's, where a literal gives way", async () => {

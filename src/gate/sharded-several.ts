@@ -355,7 +355,7 @@ function numberText(value: Value): string | null {
     case 'binary':
       throw comparedWith('a binary string')
     case 'kept':
-      if (value.shown.type === 'double') return numberText(value.shown)
+      if (value.shown.type === 'double' || value.shown.type === 'integer') return numberText(value.shown)
       throw comparedWith('text that is no plain number')
   }
 }
