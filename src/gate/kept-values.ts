@@ -70,7 +70,8 @@ export function setVariables(variables: Iterable<readonly [string, Value]>, mode
 
 /** As a literal an integer is the same, but for one above the signed: MariaDB reads a variable's as a signed one where it is to be a DOUBLE (`@v + 0e0` of 2^64 - 1 is -1). */
 export function keptNumber(value: Value): Value {
-  if (value.type === 'integer' && value.value > 0x7fff_ffff_ffff_ffffn) return { type: 'kept', sql: String(value.value), shown: value, text: null }
+  if (value.type === 'integer' && value.value > 0x7fff_ffff_ffff_ffffn)
+    return { type: 'kept', sql: String(value.value), shown: value, text: null }
   if (value.type !== 'double' || Number.isSafeInteger(value.value)) return value
   return { type: 'kept', sql: value.value.toExponential(), shown: value, text: null }
 }

@@ -11,9 +11,10 @@ import { withoutCounted } from './probe-tables.ts'
 import { Probes, readsMeanwhile, textOf } from './probes.ts'
 import { Dice } from './random.ts'
 import { makeSchema, type SchemaSpec } from './schema.ts'
-import { Selects, type Asked } from './select.ts'
-import { judged, share, type Tally, tallyOf, total } from './tally.ts'
-import { ceilings, floors, subqueryTags, weights } from './weights.ts'
+import { type Asked, Selects } from './select.ts'
+import { judge } from './report.ts'
+import { type Tally, tallyOf } from './tally.ts'
+import { subqueryTags, weights } from './weights.ts'
 import { Writes } from './write.ts'
 import { startResharding } from './resharding.ts'
 import { type Flavour, type ShardCount, shardNames, startWorld, type World } from './world.ts'
@@ -108,25 +109,9 @@ export class Oracle {
     })
     done.abort()
     this.#report.switches = (await switching?.catch(() => 0)) ?? 0
-    this.#judge()
+    judge(this.#report)
     this.#report.ms = performance.now() - startMs
     return this.#report
-  }
-
-  #judge(): void {
-    const { selects, writes, tags, failures } = this.#report
-    const all = total(selects)
-    for (const [tag, floor] of Object.entries(floors)) {
-      const count = tag === 'subquery' ? (tags.get('any-subquery') ?? 0) : (tags.get(tag) ?? 0)
-      if (count < floor * all.asked && all.asked > 500)
-        failures.push(`only ${share(count, all.asked)} of SELECTs are ${tag}, ${floor * 100} % are asked for`)
-    }
-    for (const [name, tally] of [...selects, ...writes])
-      if (tally.refused > ceilings.category * judged(tally) && tally.asked >= 20)
-        failures.push(`${name}: ${share(tally.refused, judged(tally))} refused`)
-    if (all.refused > ceilings.select * judged(all)) failures.push(`SELECTs: ${share(all.refused, judged(all))} refused`)
-    const w = total(writes)
-    if (w.refused > ceilings.write * judged(w)) failures.push(`writes: ${share(w.refused, judged(w))} refused`)
   }
 }
 

@@ -1,6 +1,7 @@
 /** The oracle's table: what was asked, refused, and answered otherwise. */
 import type { Found, Report } from './oracle.ts'
 import { judged, share, type Tally, total } from './tally.ts'
+import { ceilings, floors } from './weights.ts'
 
 export function printReport(report: Report, show: { differences: number; refused: number }): string {
   const { options, selects, writes, tags, differences, refusals, failures } = report
@@ -46,4 +47,21 @@ export function printReport(report: Report, show: { differences: number; refused
 
 function rank(found: Found): number {
   return ['error', 'values', 'order', 'affected', 'names', 'types', 'metadata', 'warnings'].indexOf(found.difference.what)
+}
+
+/** What the weights ask for, and what of it has not come true. */
+export function judge(report: Report): void {
+  const { selects, writes, tags, failures } = report
+  const all = total(selects)
+  for (const [tag, floor] of Object.entries(floors)) {
+    const count = tag === 'subquery' ? (tags.get('any-subquery') ?? 0) : (tags.get(tag) ?? 0)
+    if (count < floor * all.asked && all.asked > 500)
+      failures.push(`only ${share(count, all.asked)} of SELECTs are ${tag}, ${floor * 100} % are asked for`)
+  }
+  for (const [name, tally] of [...selects, ...writes])
+    if (tally.refused > ceilings.category * judged(tally) && tally.asked >= 20)
+      failures.push(`${name}: ${share(tally.refused, judged(tally))} refused`)
+  if (all.refused > ceilings.select * judged(all)) failures.push(`SELECTs: ${share(all.refused, judged(all))} refused`)
+  const w = total(writes)
+  if (w.refused > ceilings.write * judged(w)) failures.push(`writes: ${share(w.refused, judged(w))} refused`)
 }
