@@ -49,7 +49,7 @@ const groups = [
     atOnceMax: Math.max(3, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
     kinds: [
       { files: isEndToEnd, in: ['test'], atOnce: 2, timeoutMs: 900_000 },
-      { files: hasServers, in: ['src', 'test'], atOnce: 8, timeoutMs: 480_000 },
+      { files: hasServers, in: ['src', 'test'], atOnce: 8, timeoutMs: 300_000 },
     ],
   },
 ]

@@ -71,11 +71,7 @@ for (const flavour of flavours()) {
     const failpoints: Failpoints = { hit: (point) => (point === 'copy.beforeLandCommit' ? never : undefined) }
     let running = world.start(record, { config: { chunkBytes: 1_000 }, failpoints })
     const read = (): number => running.stream.report().copy.sourceRowsRead
-    for (let last = -1, calm = 0; calm < 10;) {
-      calm = read() > 0 && last === read() ? calm + 1 : 0
-      last = read()
-      await new Promise((resolve) => setTimeout(resolve, 50))
-    }
+    await untilCalm(read, 0)
     const inVain = read()
     die(new Error('the mover dies'))
     await running.done
@@ -111,11 +107,7 @@ for (const flavour of flavours()) {
       const running = world.start(record, { config, failpoints })
       // Nothing lands before all that may be read at once has been.
       const read = (): number => running.stream.report().copy.sourceRowsRead
-      for (let last = -1, calm = 0; skip !== null && calm < 10;) {
-        calm = read() > enough && last === read() ? calm + 1 : 0
-        last = read()
-        await new Promise((resolve) => setTimeout(resolve, 50))
-      }
+      if (skip !== null) await untilCalm(read, enough)
       const marked = read()
       isOpen = true
       letGo()
@@ -140,6 +132,17 @@ for (const flavour of flavours()) {
     assert.ok(toldInAll > 0, 'nothing was told of either kill')
     assert.equal(await landed(), 12_000)
   })
+}
+
+/** Until nothing more is read, and more than that has been. */
+async function untilCalm(read: () => number, above: number): Promise<void> {
+  const endMs = performance.now() + 90_000
+  for (let last = -1, calm = 0; calm < 10;) {
+    calm = read() > above && last === read() ? calm + 1 : 0
+    last = read()
+    assert.ok(performance.now() < endMs, `${last} rows read, of which more than ${above} were waited for`)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
 }
 
 /** Rows of ranges that stand on both targets. */
