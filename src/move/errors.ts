@@ -137,8 +137,8 @@ export const moveErrors = defineErrors('MOVE', {
   xaUnknown: {
     number: 20,
     class: 'fatal',
-    what: '{source} committed the XA transaction {xid}, whose rows this stream has never seen ({at})',
-    why: 'it was prepared before the stream began',
+    what: '{source} committed the XA transaction {xid}, whose rows this stream does not have ({at})',
+    why: 'it was prepared before the stream began; or it was rolled back, a crash of MariaDB had it prepared once more, and then it was committed',
     fix: 'cancel the workflow and create it anew; XA RECOVER on the source must be empty at the start',
   },
   sourceChanged: {

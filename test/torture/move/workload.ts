@@ -32,6 +32,8 @@ export class Workload {
   #failure: unknown = null
   /** XA statements under way: MariaDB's are not safe against a crash of the server just then (its own replicas lose them too). */
   #xaBusy: Promise<void> = Promise.resolve()
+  /** Of XA transactions, by xid. */
+  readonly #outcomes = new Map<string, 'COMMIT' | 'ROLLBACK'>()
   #xaHeld = false
   /** Writes wait: the streams are behind (what a machine can carry is not what is looked for here). */
   held = false
@@ -197,7 +199,7 @@ export class Workload {
     const { signal } = this.#stop
     let number = 0
     await this.#loop(dice, async (conn) => {
-      await resolveXa(conn, dice, (work) => this.#xaStep(work))
+      await this.#resolveXa(conn, dice)
       const xid = `'torture','${this.#options.seed}-${++number}'`
       await conn.query(`XA START ${xid}`)
       let ended = false
@@ -213,13 +215,33 @@ export class Workload {
         return
       }
       await systemClock.sleep(dice.pick([0, 20, 300, 1500]), signal).catch(() => undefined)
-      await this.#xaStep(() => conn.query(`XA ${dice.chance(0.7) ? 'COMMIT' : 'ROLLBACK'} ${xid}`))
+      const outcome = dice.chance(0.7) ? 'COMMIT' : 'ROLLBACK'
+      this.#outcomes.set(xid, outcome)
+      await this.#xaStep(() => conn.query(`XA ${outcome} ${xid}`))
       this.xa++
       await systemClock.sleep(30)
     })
     const conn = await this.#connect(new AbortController().signal, dice)
-    await resolveXa(conn, dice, (work) => this.#xaStep(work))
+    await this.#resolveXa(conn, dice)
     conn.destroy()
+  }
+
+  /**
+   * Ends what was prepared before a connection or the server was lost. As a coordinator does, by what it has decided: MariaDB's XA ROLLBACK returns before it would stand a crash, so that
+   * one that was rolled back may be prepared once more after it.
+   */
+  async #resolveXa(conn: Connection, dice: Dice): Promise<void> {
+    for (const row of await conn.allText('XA RECOVER')) {
+      const length = Number(row.gtrid_length)
+      const data = row.data ?? ''
+      if (data.slice(0, length) !== 'torture') continue
+      const xid = `'torture','${data.slice(length)}'`
+      const outcome = this.#outcomes.get(xid) ?? (dice.chance(0.5) ? 'COMMIT' : 'ROLLBACK')
+      this.#outcomes.set(xid, outcome)
+      await this.#xaStep(() => conn.query(`XA ${outcome} ${xid}`)).catch((error: unknown) => {
+        if (!isServerError(error)) throw error
+      })
+    }
   }
 
   async #xaStep<T>(work: () => Promise<T>): Promise<T> {
@@ -243,18 +265,4 @@ function seldomHuge(dice: Dice, writers: readonly RowWriter[]): RowWriter {
 /** Nearly always: a little goes on all the same. */
 function dicePause(dice: Dice): boolean {
   return dice.chance(0.95)
-}
-
-/** Ends what was prepared before a connection or the server was lost. */
-async function resolveXa(conn: Connection, dice: Dice, step: (work: () => Promise<unknown>) => Promise<unknown>): Promise<void> {
-  for (const row of await conn.allText('XA RECOVER')) {
-    const length = Number(row.gtrid_length)
-    const data = row.data ?? ''
-    if (data.slice(0, length) !== 'torture') continue
-    await step(() => conn.query(`XA ${dice.chance(0.5) ? 'COMMIT' : 'ROLLBACK'} 'torture','${data.slice(length)}'`)).catch(
-      (error: unknown) => {
-        if (!isServerError(error)) throw error
-      },
-    )
-  }
 }
