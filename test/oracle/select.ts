@@ -342,7 +342,9 @@ export class Selects {
       ...(dice.chance(0.25) ? this.#correlation(source, sources, refs) : []),
       ...(dice.chance(0.7) ? [comparison(source.refs, dice)] : []),
     ]
-    return `${outer.sql} ${dice.chance(0.25) ? 'NOT ' : ''}IN (SELECT ${inner.sql} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''})`
+    // MariaDB finds no number above an index's, and says TRUE for NULL where the rows have one: with IGNORE INDEX it says NULL.
+    const not = dice.chance(0.25) && (outer.spec.name !== 'm' || inner.spec.name === 'm')
+    return `${outer.sql} ${not ? 'NOT ' : ''}IN (SELECT ${inner.sql} FROM ${source.sql}${where.length > 0 ? ` WHERE ${where.join(' AND ')}` : ''})`
   }
 
   #exists(sources: readonly Source[], refs: readonly Ref[]): string {
