@@ -2,16 +2,17 @@
  * What a source, four targets, a mover and a client sustain together on one machine, and what a copy costs the source's own clients.
  *
  *     node bench/live.ts rate [mariadb|mysql, default mariadb] [seconds a step, default 15] [rows, default 100000]
- *     node bench/live.ts load [mariadb|mysql, default mariadb] [share of the time, default 0.15] [rows, default 3000000]
+ *     node bench/live.ts load [mariadb|mysql, default mariadb] [share of the time, default 0.15] [rows, default 3000000] [together]
  *
  * rate: sysbench's oltp_write_only (four row changes a transaction, 64 threads, rows chosen as sysbench does) at a rate that grows from step to step. A step is sustained
  * when the client could write at the rate, and the stream was not further behind at its end than a second. Then 70 % of the last that was, for a minute: the lags that were reported. Binlog and redo log
  * are synced at each commit.
  *
  * load: reads and updates of the source by key, at a moderate rate; p95 of them while the copy pauses and while it reads for that share of the time, in turn, a few seconds each, and before and after
- * without a stream.
+ * without a stream. Source and clients have one processor, target and mover another, as on two machines: on one machine they would take the processors from the source, whatever the copy asks of it (`together`, behind the rows,
+ * leaves them so).
  */
-import { execFile } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { promisify } from 'node:util'
 import { connect } from '../src/mysql/connect.ts'
 import type { Connection } from '../src/mysql/connection.ts'
@@ -104,6 +105,14 @@ async function sysbench(transactionsPerSecond: number, seconds: number): Promise
 type Phase = 'no stream' | 'paused' | 'copying'
 
 async function load(): Promise<void> {
+  if (process.argv[6] !== 'together')
+    for (const [pid, processor] of [
+      [source.pid, 0],
+      [process.pid, 0],
+      [target.pid, 1],
+      [mover.pid, 1],
+    ] as const)
+      execFileSync('taskset', ['-acp', String(processor), String(pid)])
   const p95s: Readonly<Record<Phase, number[]>> = { 'no stream': [], paused: [], copying: [] }
   const measure = async (phase: Phase): Promise<void> => void p95s[phase].push(await p95For(6_000))
   await p95For(4_000)

@@ -56,6 +56,7 @@ type Life = {
   readonly touched: TouchedKeys<TablePlan>
   readonly ending: AbortController
   readonly open: Set<Chunk>
+  readonly tail: Doing
   latest: Stamp
   read: number
 }
@@ -120,6 +121,7 @@ export class ModelStream {
       touched: new TouchedKeys(),
       ending,
       open: new Set(),
+      tail: new Doing(this.#clock()),
       latest: start,
       read: read === -1 ? source.log.length : read,
     }
@@ -159,7 +161,7 @@ export class ModelStream {
   told(): string {
     const life = this.#life
     const waits = life?.targets.map((target) => `${target.waiting?.what} ${JSON.stringify(target.standing())}`)
-    return `stream ${this.source.number} (run ${this.#runs}, ${this.copied ? 'copied' : `landed ${this.stored.map(({ landed }) => [...landed].join()).join(' and ')}`}) has read ${life?.read} of ${this.source.log.length}; ${waits?.join('; ')}`
+    return `stream ${this.source.number} (run ${this.#runs}, ${this.copied ? 'copied' : `landed ${this.stored.map(({ landed }) => [...landed].join()).join(' and ')}`}) has read ${life?.read} of ${this.source.log.length}, ${JSON.stringify(life?.tail.told)}; ${waits?.join('; ')}`
   }
 
   #own(row: ModelRow): boolean {
@@ -175,6 +177,7 @@ export class ModelStream {
     const { signal } = life.ending
     while (!signal.aborted) {
       const group = log[life.read]
+      life.tail.begin(group === undefined ? 'waits for the source' : 'reads')
       if (group === undefined) {
         await written.wait(signal)
         continue
@@ -182,6 +185,7 @@ export class ModelStream {
       await this.#pause(signal)
       while (nowMs() < Math.max(group.atMs + lagMs(number), standsUntilMs(number))) await this.#pause(signal)
       if (group.kind === 'statement' && !this.#passed.has(group)) {
+        life.tail.begin('a statement')
         await this.#atStatement(life, group)
         return
       }
@@ -197,6 +201,7 @@ export class ModelStream {
         if (!this.copied) for (const { table, key } of some) touched.add(table, key)
       }
       if (group.inParts) {
+        life.tail.begin('parts')
         await Promise.all(targets.map((target) => target.beginParts(signal)))
         while (changes.some((one) => one.length > 1) && !signal.aborted) {
           const parts = changes.map((one) => (one.length > 1 ? one.splice(0, 1) : []))
@@ -216,7 +221,7 @@ export class ModelStream {
         if (group.inParts) target.endParts()
         target.wake()
       }
-      await tailRoom(targets, () => 2 * pendingBytesMax * targets.length, signal, new Doing(this.#clock()))
+      await tailRoom(targets, () => 2 * pendingBytesMax * targets.length, signal, life.tail)
     }
   }
 
