@@ -236,6 +236,11 @@ export class Session implements OwnSession {
 
   #fail(error: unknown, sequence = 1): void {
     if (error instanceof HalfAnswered) {
+      const cause = error.cause instanceof Error ? error.cause.message : ''
+      this.#core.log.warn(
+        { session: this.threadId, keyspace: this.keyspace, error: error.message, cause },
+        'a client was cut off in the midst of an answer',
+      )
       this.#client.destroy(error)
       return
     }
