@@ -30,7 +30,7 @@ export function computedAtOnePlace(
   params: readonly Param[],
 ): GatherPlan | null {
   const [first, second] = sends
-  if (insert?.computed?.alone !== true || first === undefined || second === undefined || isMariadb(first)) return null
+  if (insert?.computed?.alone !== true || first === undefined || second === undefined || isMariadb(first.shard)) return null
   const kinds = new Map<number, string>()
   for (const row of insert.rows) {
     const rendering = new Rendering(inputs, first.shard, null, []).add(row.text)
@@ -51,7 +51,7 @@ export function computedAtOnePlace(
 export function refuseApart({ alone }: GatherPlan, job: GatherJob, { shards }: KeyspaceView, params: readonly Param[]): void {
   const typed = (number: number): boolean => params[number]?.value != null
   const [first] = shards
-  if (alone !== true || first === undefined || isMariadb({ shard: first })) return
+  if (alone !== true || first === undefined || isMariadb(first)) return
   if (!job.around.some(typed) || job.parameters?.some(typed) !== true) return
   throw planErrors.refused({
     construct: 'a write that computes of parameters alone (? / ?) beside others that choose its rows',
@@ -60,6 +60,6 @@ export function refuseApart({ alone }: GatherPlan, job: GatherJob, { shards }: K
   })
 }
 
-function isMariadb({ shard }: { readonly shard: ShardView }): boolean {
-  return shard.server.flavour === 'mariadb'
+function isMariadb({ server }: ShardView): boolean {
+  return server.flavour === 'mariadb'
 }

@@ -21,6 +21,8 @@ const vschema = {
   },
 }
 
+const names = "INSERT INTO named VALUES (1, 'Ann', 'Müller'), (2, 'ann', 'Muller'), (3, 'x', 'Myller'), (4, 'ANN', NULL)"
+
 for (const flavour of flavours()) {
   describe(flavour, () => {
     let world: GateOnServer
@@ -72,7 +74,7 @@ for (const flavour of flavours()) {
       const { one, c, alike } = beside
       for (const on of [one, c]) {
         await on.query('SET NAMES utf8mb4')
-        await on.query("INSERT INTO named VALUES (1, 'Ann', 'Müller'), (2, 'ann', 'Muller'), (3, 'x', 'Myller'), (4, 'ANN', NULL)")
+        await on.query(names)
         await on.query("INSERT INTO bytes VALUES ('ann'), ('Muller')")
         await on.query("SET @b = (SELECT name FROM bytes WHERE name = 'ann'), @m = (SELECT name FROM bytes WHERE name = 'Muller')")
       }
@@ -130,7 +132,7 @@ for (const flavour of flavours()) {
       const { one, c, answer } = beside
       for (const on of [one, c]) {
         await on.query('SET NAMES utf8mb4')
-        await on.query("INSERT INTO named VALUES (1, 'Ann', 'Müller'), (2, 'ann', 'Muller'), (3, 'x', 'Myller'), (4, 'ANN', NULL)")
+        await on.query(names)
         await on.query("INSERT INTO latin VALUES ('Müller'), ('Muller'), ('Myller'), ('x')")
       }
       const told = async (on: typeof c, sql: string): Promise<string> => {

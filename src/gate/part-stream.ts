@@ -48,7 +48,7 @@ export async function executedOnce(connection: Connection, { text, parameters, p
   }
 }
 
-/** The same of what has rows. They are read to their end, or the connection is not used again. */
+/** The same of what has rows, on a scratch connection: the statement goes when that is reset. */
 export async function rowsOnce(connection: Connection, { text, parameters, params }: Executed): Promise<RowStream> {
   if (parameters.length === 0) return await connection.rows(text)
   const { id } = await prepareRaw(connection, text, null)

@@ -107,24 +107,18 @@ const writes = {
 const five = [integer(5), integer(5), integer(3)]
 const mixed: readonly (readonly [sql: string, ...params: Param[]])[] = [
   ['INSERT INTO t (id, s) VALUES (101, ? / ?), (102, ?), (103, ?), (104, ?)', integer(5), integer(4), integer(1), integer(1), double(0.5)],
-  [
-    'INSERT INTO v (id, f, n) VALUES (101, ? / ?, ?), (102, ? / ?, ?)',
-    integer(5),
-    integer(3),
-    integer(1),
-    integer(5),
-    integer(3),
-    integer(1),
-  ],
-  [
-    'INSERT INTO v (id, f, n) VALUES (101, ? / ?, ?), (102, ? / ?, ?)',
-    integer(5),
-    integer(3),
-    integer(1),
-    integer(5),
-    integer(3),
-    text('1.5'),
-  ],
+  ...[integer(1), text('1.5')].map(
+    (last) =>
+      [
+        'INSERT INTO v (id, f, n) VALUES (101, ? / ?, ?), (102, ? / ?, ?)',
+        integer(5),
+        integer(3),
+        integer(1),
+        integer(5),
+        integer(3),
+        last,
+      ] as const,
+  ),
   ['INSERT INTO v (id, f, n) VALUES (101, ? / ?, ?), (102, ?, ?)', integer(5), integer(3), integer(1), integer(5), text('1.5')],
   ['INSERT INTO v (id, f, n) VALUES (1, 0, 0), (2, 0, ?), (3, ? / ?, 0) ON DUPLICATE KEY UPDATE f = VALUES(f) + ?', text('1.5'), ...five],
   ['UPDATE v SET f = ? / ? ORDER BY n, id LIMIT 2', integer(5), integer(3)],

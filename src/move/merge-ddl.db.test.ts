@@ -24,18 +24,17 @@ async function merging(flavour: 'mariadb' | 'mysql', table = itemTable) {
     await world.s.useDatabase(world.sourceRefs[shard]!.schema)
     for (const statement of statements) await world.s.query(statement)
   }
-  return { world, on, a, b }
+  const options = { ...world.record(0).options, onDdl: 'exec' as const }
+  const [one, two] = [world.record(0, { options }), world.record(1, { options })]
+  return { world, on, a, b, one, two, shares: world.sharesOf([one, two]) }
 }
 
 besideEachOther(
   'statements of a merge',
   (flavour) => {
     test(`1.6, 1.13 on ${flavour}: a stream that comes to a statement while its row waits for another stream goes on when that has come, and when its own change behind the statement is what frees the place`, async () => {
-      const { world, on, a, b } = await merging(flavour)
+      const { world, on, a, b, one, two, shares } = await merging(flavour)
       await using _world = world
-      const options = { ...world.record(0).options, onDdl: 'exec' as const }
-      const [one, two] = [world.record(0, { options }), world.record(1, { options })]
-      const shares = world.sharesOf([one, two])
       let [first, second] = [one, two].map((record) => world.start(record, { shares }))
       await on(1, `INSERT INTO item VALUES (1, ${b}, 5, 'n', 0)`)
       await world.untilRunning(one.uid, two.uid)
@@ -66,11 +65,11 @@ besideEachOther(
         const generated = key === 'a generated column'
         const columns = `id BIGINT NOT NULL, owner INT NOT NULL, mail VARCHAR(30) NOT NULL, v INT NOT NULL, PRIMARY KEY (id)`
         const unique = generated ? 'g VARCHAR(30) AS (lower(mail)) VIRTUAL, UNIQUE KEY g (g)' : 'UNIQUE KEY g ((lower(mail)))'
-        const { world, on, a, b } = await merging(flavour, { ...itemTable, ddl: `CREATE TABLE item (${columns}, ${unique})` })
+        const { world, on, a, b, one, two, shares } = await merging(flavour, {
+          ...itemTable,
+          ddl: `CREATE TABLE item (${columns}, ${unique})`,
+        })
         await using _world = world
-        const options = { ...world.record(0).options, onDdl: 'exec' as const }
-        const [one, two] = [world.record(0, { options }), world.record(1, { options })]
-        const shares = world.sharesOf([one, two])
         const [before, second] = [one, two].map((record) => world.start(record, { shares }))
         await world.untilRunning(one.uid, two.uid)
         await before!.stop()
@@ -87,11 +86,8 @@ besideEachOther(
       })
 
     test(`1.6, 1.13 on ${flavour}: while keys wait for the end of the copy, a statement that minds none does not wait for them, though two rows hold one value and the row to go stands behind it`, async () => {
-      const { world, on, a, b } = await merging(flavour)
+      const { world, on, a, b, one, two, shares } = await merging(flavour)
       await using _world = world
-      const options = { ...world.record(0).options, onDdl: 'exec' as const }
-      const [one, two] = [world.record(0, { options }), world.record(1, { options })]
-      const shares = world.sharesOf([one, two])
       let paused: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
       const start = (record: StreamRecord): Running => world.start(record, { shares, pace: () => paused })
       await on(0, `INSERT INTO item VALUES (8, ${a}, 80, 'n', 0)`)
@@ -123,11 +119,8 @@ besideEachOther(
 
     for (const order of ['the same order', 'another order'] as const)
       test(`1.6, 1.13 on ${flavour}: rows between two statements that another stream has executed both are read by what the first made there; where the sources made them in another order they stop the stream (${order})`, async () => {
-        const { world, on, a, b } = await merging(flavour)
+        const { world, on, a, b, one, two, shares } = await merging(flavour)
         await using _world = world
-        const options = { ...world.record(0).options, onDdl: 'exec' as const }
-        const [one, two] = [world.record(0, { options }), world.record(1, { options })]
-        const shares = world.sharesOf([one, two])
         await on(0, ...Array.from({ length: 9 }, (_, i) => `INSERT INTO item VALUES (${i}, ${a}, ${i}, 'n', 3)`))
         await on(1, ...Array.from({ length: 9 }, (_, i) => `INSERT INTO item VALUES (1${i}, ${b}, 1${i}, 'n', 3)`))
         const [first, second] = [one, two].map((record) => world.start(record, { shares }))
@@ -154,11 +147,8 @@ besideEachOther(
       })
 
     test(`promise 7 on ${flavour}: while a statement is executed on a target for one stream, it says so, and the other one that it keeps from writing does`, async () => {
-      const { world, on, b } = await merging(flavour)
+      const { world, on, b, one, two, shares } = await merging(flavour)
       await using _world = world
-      const options = { ...world.record(0).options, onDdl: 'exec' as const }
-      const [one, two] = [world.record(0, { options }), world.record(1, { options })]
-      const shares = world.sharesOf([one, two])
       const [first, second] = [one, two].map((record) => world.start(record, { shares }))
       await world.untilRunning(one.uid, two.uid)
       await using reader = await connect({ ...world.target.config, database: world.targetRefs[0]!.schema })

@@ -36,6 +36,18 @@ async function fill(world: VerifyWorld, conn: Connection, refs: readonly ShardRe
   for (const [ref, values] of byShard) await conn.query(`INSERT INTO ${world.on(refs, ref.shard, 'item')} VALUES ${values.join(',')}`)
 }
 
+/** Rows of which three differ on the targets, while a client holds the second of them on the source. `on`: where a row stands. */
+async function heldUp(world: VerifyWorld, rows: number, differing: readonly [number, number, number]) {
+  for (let at = 0; at < rows; at += 5000) await fill(world, world.s, world.sources, at, 5000)
+  await world.start()
+  const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
+  for (const id of differing) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
+  const client = await connect(world.source.config)
+  await client.query('BEGIN')
+  await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = ${differing[1]} FOR UPDATE`)
+  return { client, on }
+}
+
 const pairs = new ServerPairs()
 after(() => pairs[Symbol.asyncDispose]())
 
@@ -132,13 +144,7 @@ besideEachOther('vdiff', (flavour) => {
 
   test('a row that differs and is locked by a client is waited for; a mover that dies meanwhile is taken over where it stood, and nothing counts twice', async () => {
     await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
-    for (let at = 0; at < 100_000; at += 5000) await fill(world, world.s, world.sources, at, 5000)
-    await world.start()
-    const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
-    for (const id of [10, 60_000, 99_999]) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
-    const client = await connect(world.source.config)
-    await client.query('BEGIN')
-    await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = 60000 FOR UPDATE`)
+    const { client, on } = await heldUp(world, 100_000, [10, 60_000, 99_999])
 
     const uid = await world.askVdiff()
     await world.until('chunks before the locked row', async () => ((await world.report(uid))?.rowsCompared ?? 0) > 20_000)
@@ -215,13 +221,7 @@ besideEachOther('vdiff', (flavour) => {
 
   test('a target that crashes in the middle of a comparison delays it, and changes nothing of what it finds', async () => {
     await using world = await VerifyWorld.create({ flavour: main, sources: ['-'], targets: ['-80', '80-'] }, pairs)
-    for (let at = 0; at < 60_000; at += 5000) await fill(world, world.s, world.sources, at, 5000)
-    await world.start()
-    const on = (id: number): string => world.on(world.targets, homeOf(id, world.targets).shard, 'item')
-    for (const id of [10, 40_000, 59_999]) await world.t.query(`UPDATE ${on(id)} SET a = 'bad' WHERE id = ${id}`)
-    const client = await connect(world.source.config)
-    await client.query('BEGIN')
-    await client.query(`SELECT * FROM ${world.on(world.sources, '-', 'item')} WHERE id = 40000 FOR UPDATE`)
+    const { client } = await heldUp(world, 60_000, [10, 40_000, 59_999])
     const uid = await world.askVdiff()
     await world.until('the wait being told', async () => /40000.*locked/.test((await world.report(uid))?.waiting ?? ''))
     await world.target.kill9()

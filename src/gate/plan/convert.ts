@@ -52,13 +52,17 @@ export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, 
 export function comparableOf(column: ColumnInfo, value: Value, way: TextWay): Value {
   if (value.type === 'text' && value.variable === true && familyOf(column) === 'text' && charsetOf(column) !== way)
     return { type: 'kept', sql: null, shown: value, text: null }
-  if (value.type !== 'kept') return value
-  if (value.text === null) return value.shown.type === 'integer' ? value.shown : value
+  if (value.type !== 'kept' || value.text === null) return exactly(value)
   const { collation } = value.text
   const columns = column.collation ?? ''
   const isBinary = columns.endsWith('_bin') && !collation.endsWith('_bin') && columns.split('_')[0] === collation.split('_')[0]
   const isColumns = collation === columns || isBinary
   return familyOf(column) !== 'text' || isColumns ? asGiven(column, value.text) : value
+}
+
+/** A kept integer is the one that it is shown as, whatever servers make of its variable. */
+function exactly(value: Value): Value {
+  return value.type === 'kept' && value.shown.type === 'integer' ? value.shown : value
 }
 
 function asGiven(column: ColumnInfo, text: KeptText): Value {
@@ -72,10 +76,9 @@ export function heldValue(table: string, column: ColumnInfo, value: Value): Vind
 
 /** Of what is to be stored. @throws SW-GATE-122 */
 export function storedValue(table: string, column: ColumnInfo, value: Value, way: TextWay): VindexValue {
-  if (value.type === 'kept' && value.shown.type === 'integer') return checkedValue(table, column, value.shown, way, false)
   // Its characters are stored, whatever it is compared by.
   if (value.type === 'kept' && value.text !== null) return checkedValue(table, column, asGiven(column, value.text), 'utf8mb4', false)
-  return checkedValue(table, column, value, way, false)
+  return checkedValue(table, column, exactly(value), way, false)
 }
 
 function checkedValue(table: string, column: ColumnInfo, value: Value, way: TextWay, held: boolean): VindexValue {

@@ -13,7 +13,7 @@ import type { ColumnInfo } from './catalog.ts'
 import { planErrors } from './errors.ts'
 import { refuseFollowed } from './following.ts'
 import { gatherInsert } from './gather-write.ts'
-import type { Destination, InsertPlan, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
+import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { computesOfParameters, computesOfParametersAlone } from './lone-parameters.ts'
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
@@ -101,17 +101,15 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   const met = sequence === null || insert.onDuplicate === null ? null : rows.length > 1 ? 'several' : sequence.ofServer ? 'told' : 'asked'
   if (met === 'asked') edits.push(askedForMet(insert, sequence as SequencePlan, count))
   const values = [...insert.rows.flatMap((row) => row.values), ...(insert.onDuplicate?.assignments.map(({ value }) => value) ?? [])]
-  const alone = (): InsertPlan['computed'] =>
-    computesOfParametersAlone(insert)
-      ? { alone: true, gather: gatherInsert(insert, table, names, { sequence, counted }, analysis, count, typesDiffer) }
-      : { alone: false, gather: null }
-  const computed = computesOfParameters(values) ? alone() : null
+  const isComputed = computesOfParameters(values)
+  const alone = isComputed && computesOfParametersAlone(insert)
+  const gather = alone ? gatherInsert(insert, table, names, { sequence, counted }, analysis, count, typesDiffer) : null
   return {
     ...base,
     destinations: [{ kind: 'all' }],
     whole: sequence !== null ? [] : listed === null ? whole : compileText(count, [...analysis.edits, listed]),
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence, counted, met, ignore: insert.ignore, lookups, computed },
+    insert: { rows, sequence, counted, met, ignore: insert.ignore, lookups, computed: isComputed ? { alone, gather } : null },
   }
 }
 

@@ -30,6 +30,7 @@ besideEachOther('ladder', (flavour) => {
   /** How consumers are aligned, paused and measured: no server has a part in it. */
   const once = { skip: !mainFlavour().includes(flavour) && 'on one flavour' }
   let world: TwoBranches
+
   before(async () => {
     world = await TwoBranches.create({ flavour })
     await world.produce(3000, 6)
@@ -40,6 +41,22 @@ besideEachOther('ladder', (flavour) => {
   after(async () => {
     await world[Symbol.asyncDispose]()
   })
+
+  async function whileProducing(count: number, everyMs: number, work: () => Promise<void>): Promise<void> {
+    const stop = new AbortController()
+    const producing = (async () => {
+      while (!stop.signal.aborted) {
+        await world.produce(count, 1)
+        await systemClock.sleep(everyMs)
+      }
+    })()
+    try {
+      await work()
+    } finally {
+      stop.abort()
+      await producing
+    }
+  }
 
   /** Does harm by SQL, runs the rung, and takes the harm back. */
   const harmed = async (rung: 'L0' | 'L1' | 'L2' | 'L3', harm: string, undo: string): Promise<ReturnType<TwoBranches['rung']>> => {
@@ -328,14 +345,7 @@ besideEachOther('ladder', (flavour) => {
   })
 
   test('L4: both branches stand at one vector while producers go on, and go on after', once, async () => {
-    const stop = new AbortController()
-    const producing = (async () => {
-      while (!stop.signal.aborted) {
-        await world.produce(100, 1)
-        await systemClock.sleep(20)
-      }
-    })()
-    try {
+    await whileProducing(100, 20, async () => {
       const aligned = await world.ladder((ladder) =>
         withAligned(ladder, async () => {
           const at = async (side: typeof ladder.old, fleets: FleetRecord[]): Promise<string[]> =>
@@ -350,10 +360,7 @@ besideEachOther('ladder', (flavour) => {
       )
       assert.ok(aligned.ok, aligned.ok ? '' : aligned.because)
       assert.equal(aligned.value.size, 1, `shards stood apart: ${[...aligned.value].join(' ')}`)
-    } finally {
-      stop.abort()
-      await producing
-    }
+    })
     assert.equal((await readRecord<FleetRecord>(world.store, keys.fleet('app')))!.value.holdAt, null)
     await world.untilCaughtUp('main', 'wide')
   })
@@ -361,24 +368,14 @@ besideEachOther('ladder', (flavour) => {
   test('L6 measures by pause and drain; without producers it knows nothing', once, async () => {
     const quiet = await world.rung('L6', { holdMs: 300, alignMsMax: 10_000 })
     assert.equal(quiet.verdict, 'unknown')
-    const stop = new AbortController()
-    const producing = (async () => {
-      while (!stop.signal.aborted) {
-        await world.produce(50, 1)
-        await systemClock.sleep(50)
-      }
-    })()
-    try {
+    await whileProducing(50, 50, async () => {
       const evidence = await world.rung('L6', { holdMs: 3000, alignMsMax: 20_000, drainMsMax: 60_000 })
       assert.notEqual(evidence.verdict, 'unknown', evidence.because)
       assert.ok(Number(evidence.numbers['newEventsPerSecond']) > Number(evidence.numbers['eventsPerSecond']))
       assert.match(String(evidence.numbers['scaling']), /linear|not known/)
       assert.match(evidence.because, /with \S+ down the others sustain (at least )?\d/)
       assert.ok(Number(evidence.numbers['eventsPerSecondWithShardDown']) > Number(evidence.numbers['eventsPerSecond']))
-    } finally {
-      stop.abort()
-      await producing
-    }
+    })
     const fleet = (await readRecord<FleetRecord>(world.store, keys.fleet('app@wide')))!.value
     assert.deepEqual([fleet.wanted, fleet.heldShard, fleet.paused], ['running', undefined, undefined])
     // The shard that was held takes what came meanwhile.

@@ -215,9 +215,7 @@ export class Workload {
         return
       }
       await systemClock.sleep(dice.pick([0, 20, 300, 1500]), signal).catch(() => undefined)
-      const outcome = dice.chance(0.7) ? 'COMMIT' : 'ROLLBACK'
-      this.#outcomes.set(xid, outcome)
-      await this.#xaStep(() => conn.query(`XA ${outcome} ${xid}`))
+      await this.#endXa(conn, dice, xid, 0.7)
       this.xa++
       await systemClock.sleep(30)
     })
@@ -226,22 +224,27 @@ export class Workload {
     conn.destroy()
   }
 
-  /**
-   * Ends what was prepared before a connection or the server was lost. As a coordinator does, by what it has decided: MariaDB's XA ROLLBACK returns before it would stand a crash, so that
-   * one that was rolled back may be prepared once more after it.
-   */
+  /** Ends what was prepared before a connection or the server was lost. */
   async #resolveXa(conn: Connection, dice: Dice): Promise<void> {
     for (const row of await conn.allText('XA RECOVER')) {
       const length = Number(row.gtrid_length)
       const data = row.data ?? ''
       if (data.slice(0, length) !== 'torture') continue
       const xid = `'torture','${data.slice(length)}'`
-      const outcome = this.#outcomes.get(xid) ?? (dice.chance(0.5) ? 'COMMIT' : 'ROLLBACK')
-      this.#outcomes.set(xid, outcome)
-      await this.#xaStep(() => conn.query(`XA ${outcome} ${xid}`)).catch((error: unknown) => {
+      await this.#endXa(conn, dice, xid, 0.5).catch((error: unknown) => {
         if (!isServerError(error)) throw error
       })
     }
+  }
+
+  /**
+   * As a coordinator does, by what it has decided, if it has: MariaDB's XA ROLLBACK returns before it would stand a crash, so that one that was rolled back may be prepared once more after it.
+   * `commits`: how often it decides so.
+   */
+  async #endXa(conn: Connection, dice: Dice, xid: string, commits: number): Promise<void> {
+    const outcome = this.#outcomes.get(xid) ?? (dice.chance(commits) ? 'COMMIT' : 'ROLLBACK')
+    this.#outcomes.set(xid, outcome)
+    await this.#xaStep(() => conn.query(`XA ${outcome} ${xid}`))
   }
 
   async #xaStep<T>(work: () => Promise<T>): Promise<T> {
