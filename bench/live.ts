@@ -4,7 +4,7 @@
  *     node bench/live.ts rate [mariadb|mysql, default mariadb] [seconds a step, default 15] [rows, default 100000]
  *     node bench/live.ts load [mariadb|mysql, default mariadb] [share of the time, default 0.15] [rows, default 3000000] [together]
  *
- * rate: sysbench's oltp_write_only (four row changes a transaction, 64 threads, rows chosen as sysbench does) at a rate that grows from step to step. A step is sustained
+ * rate: sysbench's oltp_write_only (four row changes a transaction, 64 threads, rows chosen as sysbench does) at a rate that grows from step to step, and then between the last that was sustained and the first that was not. A step is sustained
  * when the client could write at the rate, and the stream was not further behind at its end than a second. Then 70 % of the last that was, for a minute: the lags that were reported. Binlog and redo log
  * are synced at each commit.
  *
@@ -45,18 +45,20 @@ process.exit(0)
 async function rate(): Promise<void> {
   await mover.run((report) => report.state === 'running')
   let sustained = 0
-  for (let wanted = 4_000; ; wanted *= 1.2) {
+  let [last, wanted, most] = [0, 4_000, Infinity]
+  for (;;) {
     const { written, lagMs } = await writeFor(wanted, stepS)
     const kept = written >= 0.97 * wanted && lagMs.at(-1)! < 1_000
     console.log(
       `  ${Math.round(wanted)} row changes/s: ${Math.round(written)} written, greatest lag ${Math.max(...lagMs)} ms, at the end ${lagMs.at(-1)} ms${kept ? '' : ': not sustained'}`,
     )
     if (!kept && sustained === 0) throw new Error('the first step was not sustained: nothing to go on with (the machine may be busy)')
-    if (!kept) break
-    sustained = written
     await caughtUp()
+    if (kept) [sustained, last] = [written, wanted]
+    else most = wanted
+    wanted = most === Infinity ? wanted * 1.2 : Math.sqrt(last * most)
+    if (wanted - last < 0.03 * last) break
   }
-  await caughtUp()
   const used = (): number[] => [...[source.pid, target.pid, mover.pid].map(cpuSeconds), childSeconds()]
   const before = used()
   const { written, lagMs } = await writeFor(0.7 * sustained, 60)

@@ -20,6 +20,8 @@ export type Attempt = {
   readonly transaction: Transaction | null
   readonly branch: Branch | null
   readonly request: Request
+  /** Its frames were written; before that, only what comes before it on a connection (settings, BEGIN, a PREPARE) was. */
+  readonly sent: boolean
 }
 
 /** An ERR answer. Null: it was passed on. An error: nothing was done and it may be sent again. */
@@ -99,10 +101,11 @@ async function hasTold({ connection }: Backend): Promise<boolean> {
   }
 }
 
-function circumstances(relayer: Relayer, { transaction, branch, request }: Attempt): Circumstances {
+function circumstances(relayer: Relayer, { transaction, branch, request, sent }: Attempt): Circumstances {
   const first = branch !== null && branch.statements === 0 && transaction?.branches.size === 1
   return {
-    passedOn: relayer.passedOn,
+    // Until it is sent, what the relayer says is of the statement before.
+    passedOn: sent && relayer.passedOn,
     rereadable: request.rereadable,
     effect: request.effect,
     whole: request.whole !== false,
@@ -121,26 +124,26 @@ async function abandon(runner: Runner, { backend, transaction, branch }: Attempt
 }
 
 export async function lost(runner: Runner, relayer: Relayer, error: Error, attempt: Attempt): Promise<{ kind: 'refused'; cause: Error }> {
-  const { shard, backend, transaction, branch } = attempt
-  if (!isConnectionLost(error)) {
+  const { shard, backend, transaction, branch, sent } = attempt
+  const ended = !sent && error instanceof ServerError && error.kind === 'killed'
+  if (!isConnectionLost(error) && !ended) {
     // A setting or BEGIN was refused before the statement was sent.
-    const refused = error instanceof ServerError && error.kind === 'readOnly'
+    const refused = error instanceof ServerError && (error.kind === 'readOnly' || (await isFenced(runner, relayer, error, attempt)))
     // In the midst of a transaction (a PREPARE that failed) it stands as it was.
     if (transaction !== null && branch !== null && branch.statements > 0) {
       if (backend.connection.open) throw error
       // Its connection was given up over a setting: what ran on it before is gone.
-      transaction.dropBranch(branch)
-      runner.transaction = null
-      await transaction.rollback()
-      throw gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)
+      throw await lostBranch(runner, { shard, transaction, branch }, error)
     }
     await abandon(runner, attempt)
     if (refused && (transaction === null || transaction.branches.size === 0)) return { kind: 'refused', cause: error }
     throw error
   }
+  // A server that has ended a session tells it before it closes.
+  if (ended) backend.connection.destroy()
   const cause = error.cause instanceof Error ? error.cause.message : error.message
   // A connection that the session has pinned stays its own, broken as it is: what comes next is told that its state is lost (SW-GATE-020).
-  const verdict = judgeLoss(error.outcome, circumstances(relayer, attempt))
+  const verdict = judgeLoss(sent && isConnectionLost(error) ? error.outcome : 'nothingSent', circumstances(relayer, attempt))
   if (transaction !== null && branch !== null) transaction.dropBranch(branch)
   else backend.pool.give(backend)
   if (verdict === 'repeat') return { kind: 'refused', cause: gateErrors.unreachable({ shard: shardName(shard), cause }, error) }
@@ -149,4 +152,21 @@ export async function lost(runner: Runner, relayer: Relayer, error: Error, attem
   if (verdict === 'half') throw new HalfAnswered(shardName(shard), error)
   if (verdict === 'lost') throw gateErrors.lostTransaction({ shard: shardName(shard), cause }, error)
   throw gateErrors.unknownOutcome({ shard: shardName(shard), cause }, error)
+}
+
+/** The connection of a branch is gone, and all of the transaction with it: what the client is told. */
+export async function lostBranch(
+  runner: Runner,
+  { shard, transaction, branch }: { shard: ShardView; transaction: Transaction; branch: Branch },
+  error: Error,
+): Promise<Error> {
+  transaction.dropBranch(branch)
+  runner.transaction = null
+  await transaction.rollback()
+  return gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)
+}
+
+/** A fence of a switch has interrupted what came before the statement. */
+async function isFenced(runner: Runner, relayer: Relayer, error: ServerError, { shard, sent }: Attempt): Promise<boolean> {
+  return !sent && error.kind === 'interrupted' && relayer.stopped === null && (await runner.core.isMoving(shard))
 }

@@ -1,7 +1,8 @@
-import { isConnectionLost } from '../mysql/errors.ts'
+import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { lostBranch } from './failed-statements.ts'
 import type { Runner } from './runner.ts'
 import { connectError } from './session-connections.ts'
 import { shardName } from './transaction.ts'
@@ -11,6 +12,7 @@ import type { KeyspaceView, ShardView } from './view.ts'
  * Something that neither reads nor writes rows (PREPARE), on the connection that the next statement would take.
  *
  * @param again it may be done a second time; else only where it can't have been done, as nothing was sent
+ * Errors: what the server says; 1213 the transaction's connection was lost; SW-GATE-020 that which the session keeps was.
  */
 export async function onServer<T>(
   core: Core,
@@ -32,15 +34,28 @@ export async function onServer<T>(
       await core.afterRefusal(shard, keyspace.version, attempt, 0, signal, connectError(shard, error as Error))
       continue
     }
-    const ours = runner.transaction?.branches.get(shard.uid)?.backend === backend || runner.connections.isPinned(backend)
+    const transaction = runner.transaction
+    const branch = transaction?.branches.get(shard.uid)
+    const pinned = runner.connections.isPinned(backend)
+    const ours = branch?.backend === backend || pinned
+    let acts = false
     try {
       if (backend.signature !== runner.settings.unlimited) await runner.connections.bringToSettings(backend)
+      acts = true
       const result = await act(backend, shard)
       if (!ours) runner.connections.done(backend, false)
       return result
     } catch (error) {
+      const killed = error instanceof ServerError && error.kind === 'killed'
+      // A server that has ended a session tells it before it closes.
+      if (killed) backend.connection.destroy()
       if (!ours) runner.connections.done(backend, false)
-      if (!isConnectionLost(error) || ours || (!again && error.outcome !== 'nothingSent')) throw error
+      if (!killed && !isConnectionLost(error)) throw error
+      if (transaction !== null && branch?.backend === backend) throw await lostBranch(runner, { shard, transaction, branch }, error)
+      const undone = !acts || (isConnectionLost(error) && error.outcome === 'nothingSent')
+      if (!again && !undone) throw error
+      // Taken anew it tells that the session's state is lost.
+      if (pinned) continue
       await core.afterRefusal(
         shard,
         keyspace.version,

@@ -231,6 +231,7 @@ export class Runner implements TransactionHost {
     this.figures.shards ||= 1
     // What was written can not be taken back for its answer's size.
     this.#relayer.quota = request.effect === 'write' ? null : this.guard.quota
+    let sent = false
     let end: RelayEnd
     try {
       // What others' triggers and functions have left there would be read.
@@ -247,9 +248,10 @@ export class Runner implements TransactionHost {
         this.connections.said = null
         this.ranOn = backend
       }
+      sent = true
       end = await this.#relayer.run(backend.connection, framed, request.mute === true, shard)
     } catch (error) {
-      return await lost(this, this.#relayer, error as Error, { shard, backend, transaction, branch, request })
+      return await lost(this, this.#relayer, error as Error, { shard, backend, transaction, branch, request, sent })
     } finally {
       this.running = null
       if (transaction !== null) transaction.busy = false
@@ -260,7 +262,7 @@ export class Runner implements TransactionHost {
     }
     this.figures.rows = end.rows
     if (end.kind === 'error') {
-      const refused = await serverSaidNo(this, this.#relayer, end, { shard, backend, transaction, branch, request })
+      const refused = await serverSaidNo(this, this.#relayer, end, { shard, backend, transaction, branch, request, sent })
       if (refused !== null) return { kind: 'refused', cause: refused }
       this.core.stats.errors++
       this.figures.failed = true

@@ -20,6 +20,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly host = '127.0.0.1'
   readonly port: number
   target: Target
+  /** Sees what is sent to the target. True: it is not passed on. */
+  intercept: ((bytes: Buffer, from: Socket) => boolean) | null = null
   readonly #server: Server
   readonly #links = new Set<Link>()
   readonly #faults: Fault[] = []
@@ -129,7 +131,7 @@ export class FaultProxy implements AsyncDisposable {
       if (!link.lost) near.destroy()
     })
     far.on('connect', () => {
-      forward(near, far, link, () => false)
+      forward(near, far, link, (bytes) => this.intercept?.(bytes, near) === true)
       forward(far, near, link, () => this.#answersLost)
       if (!link.lost) near.resume()
     })
@@ -137,9 +139,9 @@ export class FaultProxy implements AsyncDisposable {
 }
 
 /** By hand and not by pipe(): a lost link must stay stopped whatever drains. */
-function forward(from: Socket, to: Socket, link: Link, drop: () => boolean): void {
+function forward(from: Socket, to: Socket, link: Link, drop: (bytes: Buffer) => boolean): void {
   from.on('data', (bytes) => {
-    if (drop()) return
+    if (drop(bytes)) return
     if (!to.write(bytes)) from.pause()
   })
   to.on('drain', () => {
