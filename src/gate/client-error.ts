@@ -41,6 +41,7 @@ const byCode: Readonly<Record<string, readonly [number, string]>> = {
   'SW-GATE-041': [1235, '42000'],
   'SW-GATE-042': [4031, 'HY000'],
   'SW-GATE-046': [1213, '40001'],
+  'SW-GATE-047': [1153, '08S01'],
   'SW-GATE-201': [1235, '42000'],
   'SW-GATE-202': [2013, 'HY000'],
   'SW-GATE-206': [1235, '42000'],

@@ -1,4 +1,4 @@
-/** What an operator may set. All bounds are per gate process. */
+/** What can be set; what an operator may, by flags, stands in main/gate-limits.ts. All bounds are per gate process. */
 export type GateConfig = {
   /** What the gate says its version is, in the greeting: clients choose dialects by it. Empty: that of the first server. */
   serverVersion: string
@@ -56,7 +56,7 @@ export type GateConfig = {
 
 export const defaultGateConfig: GateConfig = {
   serverVersion: '',
-  sessionsMax: 4000,
+  sessionsMax: 10_000,
   requireTls: false,
   backendConnectionsMax: 100,
   backendIdleMs: 60_000,

@@ -43,7 +43,7 @@ export const gateErrors = defineErrors('GATE', {
     class: 'transient',
     what: 'the statement was not run: {bytes} bytes of statements wait for {keyspace} already',
     why: 'writes and new transactions are held while traffic moves, within a bound of memory',
-    fix: "repeat it in a moment; raise the gate's bound if writes are this large or this many",
+    fix: 'repeat it in a moment; raise `up --hold-bytes-max` if writes are this large or this many',
   },
   movedTransaction: {
     number: 7,
@@ -106,14 +106,14 @@ export const gateErrors = defineErrors('GATE', {
     class: 'transient',
     what: 'too many connections ({max}) at this gate',
     why: 'each session costs memory; the bound is configured',
-    fix: 'close idle sessions, use a smaller pool, or raise sessionsMax',
+    fix: 'close idle sessions, use a smaller pool, or raise `up --sessions-max`',
   },
   poolTimeout: {
     number: 14,
     class: 'transient',
     what: 'no connection to shard {shard} became free within {waitedMs} ms',
     why: 'all {max} connections of the gate to it are in use',
-    fix: 'look for long transactions or queries; raise backendConnectionsMax',
+    fix: 'look for long transactions or queries; raise `up --backend-connections-max`',
   },
   killed: {
     number: 15,
@@ -169,7 +169,7 @@ export const gateErrors = defineErrors('GATE', {
     class: 'user',
     what: 'the data sent for a prepared statement is larger than {bytesMax} bytes',
     why: 'it is held in memory until the statement is executed, within a bound',
-    fix: 'send it in smaller pieces, or raise packetBytesMax',
+    fix: 'send it in smaller pieces, or raise `up --packet-bytes-max`',
   },
   tooManyStatements: {
     number: 23,
@@ -288,7 +288,7 @@ export const gateErrors = defineErrors('GATE', {
     class: 'transient',
     what: 'the session sent nothing for {ms} ms and was ended',
     why: 'a client that has gone away without a word would keep its transaction, its locks and its place for ever',
-    fix: 'connect again, as pools of connections do; or raise idleSessionMs',
+    fix: 'connect again, as pools of connections do; or raise `up --idle-session`',
   },
   killUnanswered: {
     number: 43,
@@ -302,7 +302,14 @@ export const gateErrors = defineErrors('GATE', {
     class: 'transient',
     what: 'the statements of this gate process hold more than {bytesMax} bytes together',
     why: 'what must be sorted, grouped or written again at the gate is held in memory, within a bound for each and one for all',
-    fix: 'repeat it when fewer such statements run; give them a shard key or a LIMIT, run more gate processes, or raise heldBytesMax',
+    fix: 'repeat it when fewer such statements run; give them a shard key or a LIMIT, run more gate processes, or raise `up --held-bytes-max`',
+  },
+  packetTooLarge: {
+    number: 47,
+    class: 'user',
+    what: 'got a packet bigger than {bytesMax} bytes: the connection ends',
+    why: 'a statement, or the data of one, is held in memory while it is sent on, within a bound; the text of what is larger is not read',
+    fix: 'send it in smaller statements, or raise `up --packet-bytes-max` (and max_allowed_packet of the servers)',
   },
   singleMode: {
     number: 201,
@@ -358,7 +365,7 @@ export const gateErrors = defineErrors('GATE', {
     class: 'user',
     what: 'the result of a scattered statement is larger than {bytesMax} bytes',
     why: 'what must be sorted or grouped at the gate is held in memory, within a bound',
-    fix: 'add a LIMIT or a shard key to the statement, or raise scatterBytesMax',
+    fix: 'add a LIMIT or a shard key to the statement, or raise `up --scatter-bytes-max`',
   },
   gatherSetting: {
     number: 212,

@@ -246,6 +246,7 @@ export class Gate {
     for (const session of core.sessions.values()) {
       ;(session as Session).endIfIdle(monotonicMs - core.config.idleSessionMs)
       ;(session as Session).endIfStalled(monotonicMs)
+      ;(session as Session).endIfTold(monotonicMs)
     }
     try {
       const nowMs = core.clock.nowMs()

@@ -44,6 +44,8 @@ import { lexStatement, modeOf } from './statement-text.ts'
 import type { UserRecord } from '../topology/records.ts'
 
 const emptyPins = [] as const
+/** Who was told that its session is over has so long to close its side, and what it sent before it read that is thrown away. */
+const lingerMs = 1_000
 
 export class Session implements OwnSession {
   readonly threadId: number
@@ -68,6 +70,8 @@ export class Session implements OwnSession {
   #abort = new AbortController()
   #closed = false
   #draining = false
+  /** Since when its client has been told that it is over. */
+  #toldMs: number | null = null
   #sinceMs = 0
   /** The client's library asked for several statements in one text. */
   #asksForSeveral: boolean
@@ -138,6 +142,7 @@ export class Session implements OwnSession {
     this.#client.onClose(() => void this.#end())
     this.#client.sendOk({ status: this.#runner.status })
     this.#client.onCommand((c) => void this.#command(c))
+    this.#client.onTooLarge((sequence) => this.#tooLarge(sequence))
     this.#client.ready()
     return true
   }
@@ -167,13 +172,34 @@ export class Session implements OwnSession {
   /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT, and temporary tables and named locks stay for the grace. */
   drain(): void {
     this.#draining = true
-    if (this.#current === null && !this.#open) this.#client.leave(errorFrame(gateErrors.draining()))
+    if (this.#current === null && !this.#open) this.#leave(gateErrors.draining())
+  }
+
+  /** As servers do: what came is not run, and what would come behind it is not read. */
+  #tooLarge(sequence: number): void {
+    const { packetBytesMax } = this.#core.config
+    this.#core.stats.errors++
+    this.#core.log.warn(
+      { session: this.threadId, user: this.user, keyspace: this.keyspace, bytesMax: packetBytesMax },
+      'a client sent a packet above the bound, and its session ends',
+    )
+    this.#leave(gateErrors.packetTooLarge({ bytesMax: packetBytesMax }), sequence)
+  }
+
+  #leave(why: Error, sequence = 1): void {
+    this.#toldMs ??= this.#core.clock.monotonicMs()
+    this.#client.leave(errorFrame(why, sequence))
+  }
+
+  /** It was told a while ago, and does not go. */
+  endIfTold(nowMs: number): void {
+    if (this.#toldMs !== null && nowMs - this.#toldMs > lingerMs) this.#client.destroy()
   }
 
   /** Nothing came from its client since that moment: it ends, and what it has open is rolled back. */
   endIfIdle(sinceMs: number): void {
-    if (this.#closed || this.#current !== null || this.#sinceMs > sinceMs) return
-    this.#client.leave(errorFrame(gateErrors.idle({ ms: this.#core.config.idleSessionMs })))
+    if (this.#closed || this.#toldMs !== null || this.#current !== null || this.#sinceMs > sinceMs) return
+    this.#leave(gateErrors.idle({ ms: this.#core.config.idleSessionMs }))
   }
 
   /** Its client takes nothing of what was written for so long: it is cut off, as servers do (`net_write_timeout`, which the session may have set longer). */
@@ -317,7 +343,7 @@ export class Session implements OwnSession {
       return
     }
     this.#over()
-    if (this.#draining && !this.#open) this.#client.leave(errorFrame(gateErrors.draining()))
+    if (this.#draining && !this.#open) this.#leave(gateErrors.draining())
     else if (answered) this.#client.ready()
   }
 

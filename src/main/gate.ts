@@ -6,6 +6,7 @@ import { systemClock } from '../base/clock.ts'
 import { Gate } from '../gate/gate.ts'
 import { needArgument, processArguments } from './arguments.ts'
 import { runChild } from './child.ts'
+import { gateLimits, gateLimitsOf } from './gate-limits.ts'
 import { fileLog } from './log.ts'
 import { TlsFiles, tlsPaths } from './tls-files.ts'
 import { openTopology } from './topology.ts'
@@ -24,6 +25,7 @@ const names = [
   'require-tls',
   'rsa-key',
   'slow-ms',
+  ...gateLimits.map(({ flag }) => flag),
 ]
 const args = processArguments('gate', names, process.argv.slice(2))
 const dataDir = needArgument('gate', args, 'data-dir')
@@ -39,6 +41,7 @@ const gate = new Gate({
   id: `gate-${process.pid}-${randomUUID().slice(0, 8)}`,
   pid: process.pid,
   config: {
+    ...gateLimitsOf('gate', args),
     requireTls: args['require-tls'] === 'yes',
     ...(args['lease-ms'] === undefined ? {} : { leaseMs: Number(args['lease-ms']) }),
     ...(args['slow-ms'] === undefined ? {} : { slowMs: Number(args['slow-ms']) }),

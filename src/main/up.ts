@@ -7,6 +7,7 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { watchParent } from '../local/parent-watch.ts'
 import { apiToken } from './api-token.ts'
+import { addGateLimits, gateLimitArguments } from './gate-limits.ts'
 import { TlsFiles, tlsPaths } from './tls-files.ts'
 import { checkedLocation, claimTopology } from './topology.ts'
 import { mainErrors } from './errors.ts'
@@ -49,8 +50,8 @@ type UpFlags = {
 }
 
 export function upCommand(program: Command, say: (line: string) => void): void {
-  program
-    .command('up')
+  const command = program.command('up')
+  command
     .description('run control, mover and gate on this machine until Ctrl-C; database servers stay')
     .option('--data-dir <dir>', 'where everything is kept', './.shardwright')
     .option('--flavour <flavour>', 'mariadb | mysql: what is provisioned', 'mariadb')
@@ -74,46 +75,49 @@ export function upCommand(program: Command, say: (line: string) => void): void {
       '--topology <etcd://…>',
       'etcd://host:port[,host:port…]/prefix: several machines share it; default: SQLite in the data directory',
     )
-    .action(async (flags: UpFlags) => {
-      const token = apiToken(flags.apiHost, flags.tokenFile)
-      const tls = tlsPaths(flags.tlsCert, flags.tlsKey)
-      // What is wrong with them is said here, and not only in the gate's log.
-      if (tls !== null) new TlsFiles(tls, silentLog)
-      if (flags.topology !== undefined) checkedLocation(flags.topology)
-      const dataDir = resolve(flags.dataDir)
-      mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-      claimTopology(flags.topology, dataDir)
-      const tree = await Tree.start({
-        dataDir,
-        flavour: flags.flavour === 'mysql' ? 'mysql' : 'mariadb',
-        apiPort: Number(flags.apiPort),
-        gatePort: Number(flags.gatePort),
-        apiHost: flags.apiHost,
-        gateHost: flags.gateHost,
-        replicaLagMaxMs: secondsMs('--replica-max-lag', flags.replicaMaxLag),
-        gates: wholeNumber('--gates', flags.gates),
-        gateArguments: [
-          ...(tls === null ? [] : ['--tls-cert', resolve(tls.cert), '--tls-key', resolve(tls.key)]),
-          ...(flags.requireTls === true ? ['--require-tls', 'yes'] : []),
-          ...(flags.slowQuery === undefined ? [] : ['--slow-ms', String(secondsMs('--slow-query', flags.slowQuery))]),
-          ...(flags.rsaKey === undefined ? [] : ['--rsa-key', resolve(flags.rsaKey)]),
-        ],
-        installsFile,
-        templatesDir,
-        clock: systemClock,
-        ...(flags.topology === undefined ? {} : { topology: flags.topology }),
-        say,
-      })
-      await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl, ...(token === undefined ? {} : { token }) }))
-      say(`control API and page  ${tree.apiUrl}`)
-      say(
-        `gate                  mysql -h ${reachableHost(flags.gateHost)} -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`,
-      )
-      say('Ctrl-C stops these processes; database servers stay and are found again')
-      await untilInterrupted()
-      say('stopping')
-      await tree.stop()
+  addGateLimits(command)
+  command.action(async (flags: UpFlags) => {
+    const token = apiToken(flags.apiHost, flags.tokenFile)
+    const limits = gateLimitArguments(flags)
+    const tls = tlsPaths(flags.tlsCert, flags.tlsKey)
+    // What is wrong with them is said here, and not only in the gate's log.
+    if (tls !== null) new TlsFiles(tls, silentLog)
+    if (flags.topology !== undefined) checkedLocation(flags.topology)
+    const dataDir = resolve(flags.dataDir)
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    claimTopology(flags.topology, dataDir)
+    const tree = await Tree.start({
+      dataDir,
+      flavour: flags.flavour === 'mysql' ? 'mysql' : 'mariadb',
+      apiPort: Number(flags.apiPort),
+      gatePort: Number(flags.gatePort),
+      apiHost: flags.apiHost,
+      gateHost: flags.gateHost,
+      replicaLagMaxMs: secondsMs('--replica-max-lag', flags.replicaMaxLag),
+      gates: wholeNumber('--gates', flags.gates),
+      gateArguments: [
+        ...(tls === null ? [] : ['--tls-cert', resolve(tls.cert), '--tls-key', resolve(tls.key)]),
+        ...(flags.requireTls === true ? ['--require-tls', 'yes'] : []),
+        ...(flags.slowQuery === undefined ? [] : ['--slow-ms', String(secondsMs('--slow-query', flags.slowQuery))]),
+        ...(flags.rsaKey === undefined ? [] : ['--rsa-key', resolve(flags.rsaKey)]),
+        ...limits,
+      ],
+      installsFile,
+      templatesDir,
+      clock: systemClock,
+      ...(flags.topology === undefined ? {} : { topology: flags.topology }),
+      say,
     })
+    await ensureClientUser(dataDir, new ApiClient({ baseUrl: tree.apiUrl, ...(token === undefined ? {} : { token }) }))
+    say(`control API and page  ${tree.apiUrl}`)
+    say(
+      `gate                  mysql -h ${reachableHost(flags.gateHost)} -P ${tree.gatePort} -u ${clientUser} -p   (password in ${join(dataDir, 'client.password')})`,
+    )
+    say('Ctrl-C stops these processes; database servers stay and are found again')
+    await untilInterrupted()
+    say('stopping')
+    await tree.stop()
+  })
 }
 
 /** Until Ctrl-C, a signal, or the end of the launcher that runs us on the right Node. */

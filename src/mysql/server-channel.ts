@@ -142,6 +142,14 @@ export class ServerChannel {
 
   // --- answers
 
+  /** A packet above the bound, once all of it has gone by; without a listener its client is cut off. `sequence`: of the answer. */
+  onTooLarge(listener: (sequence: number) => void): void {
+    this.#parser.onTooLarge = (sequence) => {
+      this.#parser.stop()
+      listener(sequence)
+    }
+  }
+
   write(frames: Buffer): void {
     if (!this.#closed) this.#socket.write(this.rewrite === null ? frames : this.rewrite(frames))
   }
@@ -164,6 +172,11 @@ export class ServerChannel {
     this.write(frames)
     this.#left = true
     this.#handler = null
+    // What it has sent is read on, to nowhere: what lies unread at a closed socket has the system tell the client a reset, and not what was written.
+    this.#ahead = []
+    this.#aheadBytes = 0
+    if (this.#aheadPaused) this.resume()
+    this.#aheadPaused = false
     this.close()
   }
 

@@ -128,3 +128,22 @@ test('renumber counts on, modulo 256', () => {
     [0, 1],
   )
 })
+
+test('a packet above the bound goes by where somebody is told of it: once, with what its answer continues, and nothing of it is held', () => {
+  const stream = Buffer.concat([frame(Buffer.from('one')), frame(Buffer.alloc(FRAME_BYTES_MAX + 500, 1), 3), frame(Buffer.from('two'), 9)])
+  const ends = [FRAME_BYTES_MAX + 5, FRAME_BYTES_MAX + 7, FRAME_BYTES_MAX + 11, FRAME_BYTES_MAX + 13, FRAME_BYTES_MAX + 15]
+  for (const cuts of [[], [8], [12, 13], ...ends.map((end) => [1 << 20, end]), ends])
+    for (const packetBytesMax of [100, FRAME_BYTES_MAX + 100]) {
+      const seen: (string | number)[] = []
+      const parser = new FrameParser((data, start, end) => seen.push(data.toString('latin1', start, end)), { packetBytesMax })
+      parser.onTooLarge = (sequence) => seen.push(sequence)
+      let mostHeld = 0
+      for (const chunk of cut(stream, cuts)) {
+        parser.feed(chunk)
+        mostHeld = Math.max(mostHeld, parser.heldBytes)
+      }
+      assert.deepEqual(seen, ['one', 5, 'two'])
+      assert.equal(parser.heldBytes, 0)
+      if (packetBytesMax === 100) assert.ok(mostHeld < 4, `${mostHeld} bytes were held`)
+    }
+})

@@ -79,14 +79,19 @@ export type PacketHandler = (data: Buffer, start: number, end: number, nextSeque
 export type FrameParserOptions = {
   /** False: each frame is given as it is, above 16 MiB too. Default true. May be changed between packets. */
   join?: boolean
-  /** A packet above this throws. Default: 1 GiB, the protocol's own limit. */
+  /** A packet above this throws, or goes by and is told (`onTooLarge`). Default: 1 GiB, the protocol's own limit. */
   packetBytesMax?: number
 }
+
+/** Told of a packet above the bound when all of it has gone by, with what the sequence of its answer is. */
+export type TooLargeHandler = (nextSequence: number) => void
 
 export class FrameParser {
   join: boolean
   /** May be changed between packets: little before a peer is authenticated. */
   packetBytesMax: number
+  /** Null: a packet above the bound throws. Else nothing of it is held: its sender reads no answer before it has sent all of it. */
+  onTooLarge: TooLargeHandler | null = null
   readonly #onPacket: PacketHandler
   #held: Buffer[] = []
   #heldBytes = 0
@@ -94,6 +99,8 @@ export class FrameParser {
   #neededBytes = 0
   /** Where a large packet is put together piece by piece, instead of in `#held`: its pieces do not pile up beside it. */
   #filling: Buffer | null = null
+  /** The frame of a packet above the bound that goes by just now. */
+  #passing: { leftBytes: number; last: boolean; sequence: number } | null = null
   #stopped = false
 
   constructor(onPacket: PacketHandler, options: FrameParserOptions = {}) {
@@ -124,6 +131,7 @@ export class FrameParser {
   }
 
   feed(chunk: Buffer): void {
+    if (this.#passing !== null) return this.#pass(chunk)
     const filling = this.#filling
     if (filling !== null) {
       const taken = Math.min(chunk.length, this.#neededBytes - this.#heldBytes)
@@ -164,7 +172,7 @@ export class FrameParser {
         at = next
         continue
       }
-      if (length > this.packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.packetBytesMax })
+      if (length > this.packetBytesMax) return this.#tooLarge(data, at)
       if (packetEnd > end) {
         this.#hold(at === 0 ? data : data.subarray(at), HEADER_BYTES + length)
         return
@@ -188,7 +196,10 @@ export class FrameParser {
       const length = data.readUIntLE(cursor, 3)
       const sequence = data[cursor + 3] as number
       total += length
-      if (total > this.packetBytesMax) throw wireErrors.packetTooLarge({ maxBytes: this.packetBytesMax })
+      if (total > this.packetBytesMax) {
+        this.#tooLarge(data, cursor)
+        return -1
+      }
       const partEnd = cursor + HEADER_BYTES + length
       if (partEnd > data.length) {
         this.#hold(data.subarray(at), partEnd - at, ours)
@@ -204,6 +215,42 @@ export class FrameParser {
     }
   }
 
+  /** @param at where the frame begins with which the packet is above the bound */
+  #tooLarge(data: Buffer, at: number): void {
+    if (this.onTooLarge === null) throw wireErrors.packetTooLarge({ maxBytes: this.packetBytesMax })
+    this.#passing = passedFrame(data, at)
+    this.#pass(data.subarray(at + HEADER_BYTES))
+  }
+
+  #pass(chunk: Buffer): void {
+    const data = this.#heldBytes === 0 ? chunk : Buffer.concat([...this.#held, chunk])
+    this.#hold(null)
+    let at = 0
+    for (;;) {
+      const passing = this.#passing
+      if (passing === null) return
+      const taken = Math.min(passing.leftBytes, data.length - at)
+      passing.leftBytes -= taken
+      at += taken
+      if (passing.leftBytes > 0) return
+      if (passing.last) {
+        this.#passing = null
+        this.#stopped = false
+        this.onTooLarge?.((passing.sequence + 1) & 0xff)
+        break
+      }
+      if (at + HEADER_BYTES > data.length) {
+        if (at < data.length) this.#hold(data.subarray(at), HEADER_BYTES)
+        return
+      }
+      this.#passing = passedFrame(data, at)
+      at += HEADER_BYTES
+    }
+    if (at === data.length) return
+    if (this.#stopped) this.#hold(data.subarray(at), HEADER_BYTES)
+    else this.#parse(data.subarray(at), null)
+  }
+
   #hold(data: Buffer | null, neededBytes = 0, ours: Buffer | null = null): void {
     this.#filling = null
     if (data !== null && neededBytes >= fillBytesMin) {
@@ -214,6 +261,11 @@ export class FrameParser {
     this.#heldBytes = data === null ? 0 : data.length
     this.#neededBytes = neededBytes
   }
+}
+
+function passedFrame(data: Buffer, at: number): { leftBytes: number; last: boolean; sequence: number } {
+  const length = data.readUIntLE(at, 3)
+  return { leftBytes: length, last: length < FRAME_BYTES_MAX, sequence: data[at + 3] as number }
 }
 
 /** Packets from here on are put together in one buffer. */
