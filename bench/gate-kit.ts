@@ -4,6 +4,7 @@ import { readFile, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { freePort } from '../src/gate/testkit/servers.ts'
 import { generateShardRanges } from '../src/keyspace/even-shards.ts'
+import type { LocalFlavour } from '../src/local/installs.ts'
 
 export type Between = { readonly port: number; readonly pids: readonly number[]; stop(): void }
 
@@ -28,20 +29,28 @@ export async function bareProxy(serverPort: number): Promise<Between> {
 export async function gateProcesses(
   serverPort: number,
   processes: number,
-  of: { readonly checkout?: string | undefined; readonly over?: string } = {},
+  of: { readonly checkout?: string | undefined; readonly over?: string; readonly flavour?: LocalFlavour } = {},
 ): Promise<Between> {
   const file = path.join(of.checkout ?? path.join(import.meta.dirname, '..'), 'bench', 'gate-process.ts')
-  const first = await node(file, [serverPort, ...(of.over === undefined ? [] : [0, of.over])])
+  const env = { BENCH_FLAVOUR: of.flavour ?? 'mariadb' }
+  const first = await node(file, [serverPort, ...(of.over === undefined ? [] : [0, of.over])], env)
   if (processes === 1) return between(first.port, [first.child])
   first.child.kill()
   const children: ChildProcess[] = []
-  for (let i = 0; i < processes; i++) children.push((await node(file, [serverPort, first.port])).child)
+  for (let i = 0; i < processes; i++) children.push((await node(file, [serverPort, first.port], env)).child)
   return between(first.port, children)
 }
 
-async function node(file: string, args: readonly (number | string)[]): Promise<{ child: ChildProcess; port: number }> {
+async function node(
+  file: string,
+  args: readonly (number | string)[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<{ child: ChildProcess; port: number }> {
   const flags = (process.env['BENCH_NODE_FLAGS'] ?? '').split(' ').filter((flag) => flag !== '')
-  const child = spawn(process.execPath, [...flags, file, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...flags, file, ...args.map(String)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    env: { ...process.env, ...env },
+  })
   const port = await new Promise<number>((resolve, reject) => {
     child.stdout.on('data', (text: Buffer) => resolve(Number(/PORT (\d+)/.exec(text.toString())?.[1])))
     child.once('exit', (code) => reject(new Error(`${file} ended with ${code}`)))
@@ -55,17 +64,6 @@ function between(port: number, children: readonly ChildProcess[]): Between {
     pids: children.map((child) => child.pid ?? 0),
     stop: () => children.forEach((child) => (child.stdin === null ? child.kill('SIGKILL') : child.stdin.end())),
   }
-}
-
-/** User and system time of all its processes and their threads. */
-export async function cpuSeconds(between: Between | null): Promise<number> {
-  let seconds = 0
-  for (const pid of between?.pids ?? []) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-    seconds += (Number(fields[11]) + Number(fields[12])) / 100
-  }
-  return seconds
 }
 
 export async function residentBytes(pid: number): Promise<number> {

@@ -3,6 +3,8 @@
  *
  *     node bench/gate-process.ts SERVER_PORT [PORT]             on this port, beside others of its kind
  *     node bench/gate-process.ts SERVER_PORT 0 PORT[,PORT…]     with a keyspace `app` over these MySQL servers, a shard each
+ *
+ * BENCH_FLAVOUR: of the server.
  */
 import { randomUUID } from 'node:crypto'
 import { systemClock } from '../src/base/clock.ts'
@@ -15,7 +17,7 @@ import { generateShardRanges } from '../src/keyspace/even-shards.ts'
 const serverPort = Number(process.argv[2])
 const port = Number(process.argv[3] ?? 0)
 const store = new MemoryStore()
-await addServer(store, 's1', serverPort)
+await addServer(store, 's1', serverPort, process.env['BENCH_FLAVOUR'] === 'mysql' ? 'mysql' : 'mariadb')
 await addUser(store, 'bench', 'bench')
 await addKeyspace(store, 'sbtest', [{ name: '-', serverId: 's1', schema: 'sbtest' }])
 for (const count of [4, 16]) {

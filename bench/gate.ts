@@ -1,11 +1,11 @@
 /**
  * What stands between a client and its server, by sysbench: direct, HAProxy as a TCP proxy, a bare proxy in Node (the floor of this runtime), the
  * gate in one and two processes, and the gate over 4 and 16 shards; in turns on the same machine, the middle round of each. Prints queries/s,
- * 99th percentile and CPU µs a query of whatever stands between, all its processes together.
+ * 99th percentile and CPU µs a query: of whatever stands between, each of its processes, of the server, and of the client (sysbench).
  *
  *     node bench/gate.ts [--seconds 3] [--rounds 3] [--clients 1,16,128] [--workloads point,range,read-write] [--ps disable,auto]
  *                        [--paths direct,haproxy,node,gate,gate2,4-shards,16-shards,against] [--against DIR]
- *                        [--rows 10000] [--rand special|uniform|pareto|zipfian]
+ *                        [--rows 10000] [--rand special|uniform|pareto|zipfian] [--flavour mariadb|mysql]
  *
  * `--against DIR`: the gate of another checkout as one more path, for a before and after in the same minutes.
  *
@@ -19,7 +19,8 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { parseArgs, promisify } from 'node:util'
 import { startMariadb } from '../src/gate/testkit/servers.ts'
-import { bareProxy, cpuSeconds, gateProcesses, haproxy, shardedNames, type Between } from './gate-kit.ts'
+import { bareProxy, gateProcesses, haproxy, shardedNames, type Between } from './gate-kit.ts'
+import { childSeconds, cpuSeconds } from './mover-kit.ts'
 
 const run = promisify(execFile)
 const list = (text: string): string[] => text.split(',').filter((one) => one !== '')
@@ -36,6 +37,7 @@ const { values } = parseArgs({
     mysqld: { type: 'string', default: '' },
     rows: { type: 'string', default: '10000' },
     rand: { type: 'string', default: 'special' },
+    flavour: { type: 'string', default: 'mariadb' },
   },
 })
 const seconds = Number(values.seconds)
@@ -56,16 +58,19 @@ const workloads: Record<string, string[]> = {
   'read-write': ['oltp_read_write'],
 }
 
-type Figure = { perSecond: number; p99Ms: number; cpuMicros: number | null; errors: number }
-type Path = { name: string; port: number; database: string; between: Between | null }
+/** `micros`: of CPU a query, of each process between, of the server, and of the client. */
+type Figure = { perSecond: number; p99Ms: number; micros: number[]; errors: number }
+type Path = { name: string; port: number; database: string; between: Between | null; password: string }
 
-const server = await startMariadb()
+const flavour = values.flavour === 'mysql' ? 'mysql' : 'mariadb'
+const server = await startMariadb({}, flavour)
 const started: Between[] = []
 const dir = await mkdtemp(path.join(tmpdir(), 'sw-bench-'))
 try {
   const admin = await server.admin()
   for (const name of ['sbtest', ...shardedNames(4), ...shardedNames(16)]) await admin.query(`CREATE DATABASE ${name}`)
-  await admin.query("CREATE USER bench@'%' IDENTIFIED BY 'bench'")
+  // Without a password: MySQL's clients would want TLS or a key first, which is not what is compared.
+  await admin.query("CREATE USER bench@'%' IDENTIFIED BY ''")
   await admin.query("GRANT ALL ON *.* TO bench@'%'")
   await admin.query('SET GLOBAL innodb_lock_wait_timeout = 1')
   await admin.close()
@@ -76,21 +81,22 @@ try {
     started.push(one)
     return one
   }
-  const gate = await start(gateProcesses(server.port, 1))
+  const gate = await start(gateProcesses(server.port, 1, { flavour }))
   const makers: Record<string, () => Promise<Path> | Path> = {
-    direct: () => ({ name: 'direct', port: server.port, database: 'sbtest', between: null }),
-    haproxy: async () => through('HAProxy TCP', await start(haproxy(server.port, dir)), 'sbtest'),
-    node: async () => through('bare Node proxy', await start(bareProxy(server.port)), 'sbtest'),
+    direct: () => ({ name: 'direct', port: server.port, database: 'sbtest', between: null, password: '' }),
+    haproxy: async () => through('HAProxy TCP', await start(haproxy(server.port, dir)), 'sbtest', ''),
+    node: async () => through('bare Node proxy', await start(bareProxy(server.port)), 'sbtest', ''),
     gate: () => through('gate', gate, 'sbtest'),
-    gate2: async () => through('gate, 2 processes', await start(gateProcesses(server.port, 2)), 'sbtest'),
+    gate2: async () => through('gate, 2 processes', await start(gateProcesses(server.port, 2, { flavour })), 'sbtest'),
     '4-shards': () => through('gate, 4 shards', gate, 'sharded4'),
     '16-shards': () => through('gate, 16 shards', gate, 'sharded16'),
     vtgate: () => {
       const [port, pids] = values.vtgate.split(':')
       return through('vtgate, vttablet', { port: Number(port), pids: list(pids ?? '').map(Number), stop: () => undefined }, 'app')
     },
-    beside: async () => through('gate beside', await start(gateProcesses(server.port, 1, { over: values.mysqld })), 'app'),
-    against: async () => through('gate before', await start(gateProcesses(server.port, 1, { checkout: values.against })), 'sbtest'),
+    beside: async () => through('gate beside', await start(gateProcesses(server.port, 1, { flavour, over: values.mysqld })), 'app'),
+    against: async () =>
+      through('gate before', await start(gateProcesses(server.port, 1, { flavour, checkout: values.against })), 'sbtest'),
   }
   const paths: Path[] = []
   for (const name of wanted) {
@@ -98,7 +104,7 @@ try {
     if (maker === undefined) throw new Error(`no path ${name}: ${Object.keys(makers).join(', ')}`)
     paths.push(await maker())
   }
-  await sysbench({ port: server.port, database: 'sbtest' }, ['oltp_point_select', 'prepare'])
+  await sysbench({ port: server.port, database: 'sbtest', password: '' }, ['oltp_point_select', 'prepare'])
   for (const database of ['sharded4', 'sharded16', 'app']) {
     const one = paths.findLast((p) => p.database === database)
     if (one === undefined) continue
@@ -114,8 +120,8 @@ try {
   await rm(dir, { recursive: true, force: true })
 }
 
-function through(name: string, between: Between, database: string): Path {
-  return { name, port: between.port, database, between }
+function through(name: string, between: Between, database: string, password = 'bench'): Path {
+  return { name, port: between.port, database, between, password }
 }
 
 async function compare(paths: readonly Path[], workload: string, clients: number, ps: string): Promise<void> {
@@ -123,18 +129,20 @@ async function compare(paths: readonly Path[], workload: string, clients: number
   for (let round = 0; round < rounds; round++)
     for (const p of paths) figures.get(p.name)?.push(await measure(p, workloads[workload] ?? [], clients, ps))
   console.log(`\n${workload}, ${clients} client${clients === 1 ? '' : 's'}, ${ps === 'disable' ? 'text' : 'prepared'}`)
-  console.log('path               queries/s   p99 ms   CPU µs a query   errors')
+  console.log('path               queries/s   p99 ms   errors   CPU µs a query: between (each process), server, client')
   for (const p of paths) {
     const all = figures.get(p.name) ?? []
-    const cpu = middle(all.map((one) => one.cpuMicros ?? 0))
+    const of = (figure: (one: Figure) => number): number => middle(all.map(figure))
+    const micros = [...(p.between?.pids ?? []), server.pid, 0].map((_, i) => of((one) => one.micros[i] ?? 0).toFixed(1))
+    const between = micros.slice(0, -2).join(' + ')
     console.log(
-      `${p.name.padEnd(18)} ${middle(all.map((one) => one.perSecond))
+      `${p.name.padEnd(18)} ${of((one) => one.perSecond)
         .toFixed(0)
-        .padStart(9)} ${middle(all.map((one) => one.p99Ms))
+        .padStart(9)} ${of((one) => one.p99Ms)
         .toFixed(2)
         .padStart(
           8,
-        )} ${(p.between === null ? '–' : cpu.toFixed(1)).padStart(16)} ${String(Math.max(...all.map((one) => one.errors))).padStart(8)}`,
+        )} ${String(Math.max(...all.map((one) => one.errors))).padStart(8)}   ${between === '' ? '–' : between}, ${micros.at(-2)}, ${micros.at(-1)}`,
     )
   }
 }
@@ -144,19 +152,20 @@ function middle(figures: number[]): number {
 }
 
 async function measure(p: Path, script: readonly string[], clients: number, ps: string): Promise<Figure> {
-  const before = await cpuSeconds(p.between)
+  const cpu = (): number[] => [...[...(p.between?.pids ?? []), server.pid].map(cpuSeconds), childSeconds()]
+  const before = cpu()
   const text = await sysbench(p, [`--db-ps-mode=${ps}`, `--threads=${clients}`, `--time=${seconds}`, '--percentile=99', ...script, 'run'])
-  const used = (await cpuSeconds(p.between)) - before
+  const used = cpu().map((seconds, i) => seconds - (before[i] ?? 0))
   const queries = Number(/queries:\s+(\d+)/.exec(text)?.[1] ?? 0)
   return {
     perSecond: Number(/queries:\s+\d+\s+\(([\d.]+)/.exec(text)?.[1] ?? 0),
     p99Ms: Number(/99th percentile:\s+([\d.]+)/.exec(text)?.[1] ?? 0),
-    cpuMicros: p.between === null || queries === 0 ? null : (used * 1e6) / queries,
+    micros: used.map((one) => (one * 1e6) / Math.max(1, queries)),
     errors: Number(/ignored errors:\s+(\d+)/.exec(text)?.[1] ?? 0),
   }
 }
 
-async function sysbench(p: { port: number; database: string }, more: readonly string[]): Promise<string> {
+async function sysbench(p: { port: number; database: string; password: string }, more: readonly string[]): Promise<string> {
   const { stdout } = await run(
     'sysbench',
     [
@@ -164,7 +173,7 @@ async function sysbench(p: { port: number; database: string }, more: readonly st
       '--mysql-host=127.0.0.1',
       `--mysql-port=${p.port}`,
       '--mysql-user=bench',
-      '--mysql-password=bench',
+      `--mysql-password=${p.password}`,
       `--mysql-db=${p.database}`,
       // 1213 of the workload itself; 1205 for deadlocks over several shards, which no one server sees: counted, in every path alike.
       '--mysql-ignore-errors=1213,1205',
