@@ -195,44 +195,6 @@ async function deferredTables(conn: Connection, targetUid: string): Promise<Read
   return new Set(rows.map(({ name }) => name ?? ''))
 }
 
-/** Views of the source whose bases are there; made after the tables. Returns the names that could not be made, with the server's reason. */
-export async function createTargetViews(
-  options: Pick<SchemaCopyOptions, 'source' | 'target'>,
-): Promise<{ view: string; reason: string }[]> {
-  const { source, target } = options
-  const rows = await source.conn.allText(
-    `SELECT TABLE_NAME AS name FROM information_schema.VIEWS WHERE TABLE_SCHEMA = ${quoteString(source.schema)} ORDER BY TABLE_NAME`,
-  )
-  const existing = new Set(
-    (
-      await target.conn.allText(
-        `SELECT TABLE_NAME AS name FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)}`,
-      )
-    ).map((row) => row.name),
-  )
-  let open: { view: string; reason: string }[] = rows
-    .filter((row) => !existing.has(row.name ?? ''))
-    .map((row) => ({ view: row.name ?? '', reason: '' }))
-  await target.conn.useDatabase(target.schema)
-  // A view may need another: go on while a pass makes any.
-  for (let before = -1; open.length !== before && open.length > 0;) {
-    before = open.length
-    const failed: typeof open = []
-    for (const { view } of open) {
-      const row = await source.conn.allText(`SHOW CREATE VIEW ${quoteQualified(source.schema, view)}`)
-      const text = (row[0]?.['Create View'] ?? '').replaceAll(`${quoteIdentifier(source.schema)}.`, '')
-      try {
-        await target.conn.query(text)
-      } catch (error) {
-        if (!isServerError(error)) throw error
-        failed.push({ view, reason: error.serverMessage })
-      }
-    }
-    open = failed
-  }
-  return open
-}
-
 /**
  * Builds what was deferred on a target, one ALTER a table. The caller has stopped all writers of the target. Returns what a unique key met two rows of one value
  * by, as the server tells it: that table is left as it is, to be built later; null when all is built.

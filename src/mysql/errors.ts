@@ -149,6 +149,7 @@ export const errno = {
   badDatabase: 1049,
   databaseExists: 1007,
   tableExists: 1050,
+  unknownCollation: 1273,
   noSuchTable: 1146,
   duplicateColumn: 1060,
   accessDenied: 1045,
