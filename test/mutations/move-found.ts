@@ -146,4 +146,21 @@ export const foundMutations: readonly Mutation[] = [
     name: 'promise 4: rows of a table that has the id of the dummy are rows',
     fails: /./,
   },
+  {
+    rule: '1.11 of a view’s text a schema’s names are told from those of a table or an alias',
+    file: 'src/move/view-for-target.ts',
+    edits: [["parts > 2 || place === 'table' || isOperator(lexed, token + 3, '(')", 'parts > 1']],
+    test: 'src/move/views.db.test.ts',
+    name: '1.11 on ${flavour}: views of a schema and table both called ${name} give on a target the rows that they give on the source',
+    narrow: /both called orders/,
+    fails: /./,
+  },
+  {
+    rule: '1.11 user events are refused when a workflow begins',
+    file: 'src/change/source-checks.ts',
+    edits: [["triggers === 'refuse' ? schema.events : []", "triggers === 'refuse' ? [] : schema.events"]],
+    test: 'src/change/triggers-events.db.test.ts',
+    name: '1.11 on ${flavour}: a trigger and events, disabled ones too, are each refused by name, and nothing is made',
+    fails: /./,
+  },
 ]

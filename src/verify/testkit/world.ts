@@ -32,6 +32,8 @@ export type WorldOptions = {
   sources: string[]
   targets: string[]
   tables?: TestTable[]
+  /** How schemas are called; by their side and shard unless said. */
+  schemaOf?: (side: 's' | 't', shard: string) => string
   log?: Log
   bufferPoolMb?: number
   workers?: number
@@ -61,9 +63,10 @@ export class VerifyWorld implements AsyncDisposable {
     this.target = target
     this.s = s
     this.t = t
+    const { schemaOf = (side, shard) => `${side}_${shard.replace('-', '_')}` } = options
     const ref =
-      (side: string, serverId: string) =>
-      (shard: string): ShardRef => ({ shard, uid: `${side}${shard}`, serverId, schema: `${side}_${shard.replace('-', '_')}` })
+      (side: 's' | 't', serverId: string) =>
+      (shard: string): ShardRef => ({ shard, uid: `${side}${shard}`, serverId, schema: schemaOf(side, shard) })
     this.sources = options.sources.map(ref('s', 'source'))
     this.targets = options.targets.map(ref('t', 'target'))
     this.addresses = async (id) => {
