@@ -107,9 +107,10 @@ export const reading: readonly Refusal[] = [
     },
   },
   {
-    what: '`||` under sql_mode PIPES_AS_CONCAT (ANSI, ORACLE)',
-    why: 'the gate reads it as OR',
-    before: ["SET sql_mode = 'PIPES_AS_CONCAT'"],
+    what: '`||` under sql_mode ORACLE',
+    why: 'there it binds as + does',
+    on: 'mariadb',
+    before: ["SET sql_mode = 'ORACLE'"],
     statements: {
       "SELECT id, name || 'x' FROM users": 'SW-GATE-012',
     },

@@ -8,6 +8,7 @@
 import type { Backend } from './backend.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
+import { baseModeOf } from './server-modes.ts'
 import { onlyByReset, readsOtherwise, statementsBetween, withoutVariables } from './settings.ts'
 
 /**
@@ -16,7 +17,7 @@ import { onlyByReset, readsOtherwise, statementsBetween, withoutVariables } from
  */
 export async function bringTo(backend: Backend, wanted: string, refused: (end: { errno: number; message: string }) => void): Promise<void> {
   if (onlyByReset(backend.signature, wanted)) await resetNow(backend)
-  const statements = statementsBetween(backend.signature, wanted)
+  const statements = statementsBetween(backend.signature, wanted, baseModeOf(backend.connection))
   if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
   backend.signature = wanted
   const settings = withoutVariables(wanted)

@@ -16,6 +16,7 @@ import type { GateCatalog } from './catalog.ts'
 import type { Sweeps } from './lookup-sweep.ts'
 import type { Planner } from './plan/planner.ts'
 import type { Pools } from './pools.ts'
+import type { ServerModes } from './server-modes.ts'
 import { Shapes } from './shapes.ts'
 import type { Sequences } from './sequences.ts'
 import type { Stats } from './stats.ts'
@@ -44,6 +45,7 @@ export class Core {
   readonly held: HeldMemory
   readonly holds: Holds
   readonly membership: Membership
+  readonly modes: ServerModes
   readonly pools: Pools
   readonly stats: Stats
   readonly reads: BranchReads
@@ -66,6 +68,7 @@ export class Core {
     watch: TopologyWatch
     holds: Holds
     membership: Membership
+    modes: ServerModes
     pools: Pools
     stats: Stats
     reads: BranchReads
@@ -78,6 +81,7 @@ export class Core {
     this.watch = parts.watch
     this.holds = parts.holds
     this.membership = parts.membership
+    this.modes = parts.modes
     this.pools = parts.pools
     this.stats = parts.stats
     this.reads = parts.reads

@@ -360,6 +360,13 @@ export const gateErrors = defineErrors('GATE', {
     why: 'the sequence table stands, its only row (id = 0) does not',
     fix: 'shardwright sequence create {keyspace}.{table}.{column}',
   },
+  undecidedMode: {
+    number: 48,
+    class: 'user',
+    what: 'the statement would be another one under sql_mode {mode}, and whether it is in force is not known: {why}',
+    why: "a session that sets no sql_mode has its server's default, which must be the same on all of them",
+    fix: "SET sql_mode = '…' in the session; or make the servers' own alike (SET GLOBAL sql_mode, and in their configuration), then restart the gate",
+  },
   memory: {
     number: 205,
     class: 'user',

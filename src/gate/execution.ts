@@ -221,7 +221,8 @@ export class SessionContext {
   /** Errors: SW-SQL-001 to 003; SW-GATE-100 for a name that the client's character set may spell otherwise; SW-GATE-012 where the session's sql_mode makes an operator another one. */
   lex(sql: Buffer): Lexed {
     const lexed = lexStrictly(sql, modeOf(this.runner.settings))
-    if (this.runner.settings.get('sql_mode') !== undefined) this.#refuseModes(lexed)
+    const { settings } = this.runner
+    if (settings.get('sql_mode') !== undefined || settings.defaultMode.text !== '') this.#refuseModes(lexed)
     if (!this.#textWay().startsWith('utf8')) refuseOtherLetters(lexed, this.runner.settings)
     return lexed
   }
@@ -233,14 +234,14 @@ export class SessionContext {
         reason: 'a row would be stored with NULL for a text by which it was routed',
         fix: 'SET sql_mode without it',
       })
-    if (!hasMode(this.runner.settings, 'PIPES_AS_CONCAT')) return
+    if (!hasMode(this.runner.settings, 'ORACLE')) return
     for (let i = 0; i < lexed.count; i++) {
       const at = tokenStart(lexed, i)
       if (tokenKind(lexed, i) !== Kind.Operator || lexed.bytes[at] !== pipe || lexed.bytes[at + 1] !== pipe) continue
       throw gateErrors.notForwarded({
-        construct: '|| under sql_mode PIPES_AS_CONCAT',
-        reason: 'over several shards the gate reads it as OR',
-        fix: 'write CONCAT(…), or OR',
+        construct: '|| under sql_mode ORACLE',
+        reason: 'there it binds as + does, and the gate reads it as it is under PIPES_AS_CONCAT',
+        fix: 'write CONCAT(…), or set PIPES_AS_CONCAT alone',
       })
     }
   }

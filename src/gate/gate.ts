@@ -30,6 +30,7 @@ import { errorFrame } from './replies.ts'
 import { ReplicaHealth, type ReportedStream } from './replica-health.ts'
 import { ReadFigures } from './read-figures.ts'
 import { ReadSampler } from './read-sampler.ts'
+import { ServerModes } from './server-modes.ts'
 import { Sequences } from './sequences.ts'
 import { Sweeps } from './lookup-sweep.ts'
 import { Xa } from './xa.ts'
@@ -98,7 +99,8 @@ export class Gate {
       connectTimeoutMs: config.connectTimeoutMs,
       streams: () => reportedStreams(store),
     })
-    const pools = new Pools(config, clock, health)
+    const modes = new ServerModes({ clock, log, connectTimeoutMs: config.connectTimeoutMs, view: () => watch.view })
+    const pools = new Pools(config, clock, health, modes)
     const reads = new BranchReads({
       clock,
       waitMaxMs: config.holdMs,
@@ -108,7 +110,7 @@ export class Gate {
       acknowledge: (key, version) => membership.acknowledge(key, version, 0),
     })
     this.#health = health
-    this.#core = new Core({ config, clock, log, watch, holds, membership, pools, stats, reads })
+    this.#core = new Core({ config, clock, log, watch, holds, membership, modes, pools, stats, reads })
     this.#core.catalog = new GateCatalog(this.#core)
     this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)
@@ -137,6 +139,7 @@ export class Gate {
     const { host, port, reusePort } = this.#options.listen
     await this.#core.watch.start()
     this.#health.start()
+    void this.#core.modes.learn()
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
       this.#server.listen({ host, port, ...(reusePort === true ? { reusePort: true } : {}) }, () => {

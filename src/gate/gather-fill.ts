@@ -21,6 +21,7 @@ import type { Runner } from './runner.ts'
 import { ownInstant, sendBefore } from './instant.ts'
 import { marked } from './inner-statements.ts'
 import type { Scatter } from './scatter.ts'
+import { baseModeOf } from './server-modes.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -74,7 +75,7 @@ export async function fill(
   let left = bytesMax
   for (const step of job.steps) left -= await fillStep(step, into, made, readers, inputs, left)
   await made
-  sendBefore(into.connection, `SET sql_mode=${sqlMode ?? 'DEFAULT'}`)
+  sendBefore(into.connection, `SET sql_mode=${sqlMode ?? baseModeOf(into.connection)}`)
 }
 
 /** @throws StaleColumns */

@@ -19,6 +19,7 @@ import { readInner } from './inner-statements.ts'
 import type { GatherPlan } from './plan/gather-types.ts'
 import type { LookupDestination, RoutedPlan, RouteInputs } from './plan/plan.ts'
 import { literalOf, slotValue } from './plan/render.ts'
+import { hasMode } from './sql-mode.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 /** Keyspace ids by the text that asked for them; null: all shards. */
@@ -86,7 +87,7 @@ export function lookupTable(lookup: LookupDefinition, keyspace: string): { keysp
 function askText(destination: LookupDestination, keyspace: string, inputs: RouteInputs<ShardView>, context: SessionContext): string | null {
   const { lookup, columns } = destination
   const way = inputs.text
-  if (!way.startsWith('utf8') || /NO_BACKSLASH_ESCAPES/i.test(context.runner.settings.get('sql_mode') ?? '')) return null
+  if (!way.startsWith('utf8') || hasMode(context.runner.settings, 'NO_BACKSLASH_ESCAPES')) return null
   const conditions: string[] = []
   for (const [i, { column, slots }] of columns.entries()) {
     if (slots.length > valuesMax) return null

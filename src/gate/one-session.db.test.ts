@@ -453,7 +453,7 @@ for (const flavour of flavours()) {
         await assert.rejects(c.query(`SELECT n, COUNT(*) c FROM t GROUP BY n HAVING c > ${text}`), /SW-GATE-100/)
       await c.query(`SELECT n, COUNT(*) c FROM t GROUP BY n HAVING c > '1'`)
       await c.query("SET sql_mode = 'PIPES_AS_CONCAT'")
-      await assert.rejects(c.query('SELECT n, COUNT(*) c FROM t GROUP BY n HAVING c = 1 || c = 2'), /SW-GATE-012/)
+      assert.deepEqual(await rows(c, "SELECT n, COUNT(*) c FROM t GROUP BY n HAVING c || 'x' = '0x'"), [])
     })
 
     test('doubles are printed as the server prints them', async () => {

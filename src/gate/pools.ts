@@ -18,6 +18,7 @@ import type { GateConfig } from './config.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 import { gateErrors } from './errors.ts'
 import type { ReplicaHealth } from './replica-health.ts'
+import type { ServerModes } from './server-modes.ts'
 import { withoutVariables } from './settings.ts'
 import type { ReplicaView, ShardView, View } from './view.ts'
 import { Within } from './within.ts'
@@ -49,6 +50,7 @@ export class Pools {
   /** By what was agreed upon in the handshake. */
   readonly #pools: readonly Map<string, BackendPool>[] = sides.map(() => new Map())
 
+  readonly #modes: Pick<ServerModes, 'settle'>
   readonly #budgets = new Map<string, ConnectionBudget>()
   readonly #claims: Claims<object>
   readonly #shardsOf = new WeakMap<readonly ShardView[], Counts>()
@@ -60,7 +62,13 @@ export class Pools {
   /** By the view's own objects: naming the place anew for each statement cost 5 % of the gate's own CPU. */
   readonly #known: readonly WeakMap<Place, BackendPool>[] = sides.map(() => new WeakMap())
 
-  constructor(config: GateConfig, clock: Clock, health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>) {
+  constructor(
+    config: GateConfig,
+    clock: Clock,
+    health: Pick<ReplicaHealth, 'whyNot' | 'failed' | 'looked'>,
+    modes: Pick<ServerModes, 'settle'>,
+  ) {
+    this.#modes = modes
     this.#config = config
     this.#clock = clock
     this.#health = health
@@ -248,6 +256,7 @@ export class Pools {
 
   async connect(shard: ShardView, agreed: Agreed, at: Place = shard): Promise<Connection> {
     const { server, account } = at
+    const sessionSql: string[] = []
     const connection = await connect({
       ...placeOfServer(server),
       user: account.user,
@@ -257,11 +266,18 @@ export class Pools {
       ...agreed,
       deprecateEof: false,
       sharedReads: true,
+      sessionSql,
       attributes: { program_name: 'shardwright gate' },
     })
     if (connection.extendedMetadata !== agreed.extendedMetadata) {
       connection.destroy()
       throw gateErrors.greetedOtherwise({ shard: `${shard.keyspace}/${shard.name}`, server: server.id })
+    }
+    try {
+      await this.#modes.settle(connection, server, sessionSql, agreed.own === true)
+    } catch (error) {
+      connection.destroy()
+      throw error
     }
     this.#places.set(connection, at)
     return connection

@@ -92,7 +92,7 @@ export class Session implements OwnSession {
       this.#stop(why)
     })
     const agreed = { foundRows: has(client.capabilities, capability.foundRows), extendedMetadata: client.extendedMetadata }
-    this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(), agreed), this.#guard)
+    this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(core.modes), agreed), this.#guard)
     this.#runner.giveUp = (why) => {
       if (this.#current === null) return
       this.#relayer.stopped = why
@@ -297,6 +297,7 @@ export class Session implements OwnSession {
     this.#shape = null
     try {
       this.#follow(this.#access.refresh())
+      if (this.#core.modes.unknown) await this.#core.modes.learn()
       // It must not meet the statement that comes now.
       if (this.#stopping !== null) await this.#stopped()
       if (this.#guard.on && isStatement(c.com)) await this.#guard.begin(this.#runner.transaction !== null, this.#abort.signal)

@@ -1,6 +1,6 @@
 /** SET of a session: what it keeps, what a server must judge or compute first, and what goes to a server as it is. */
 import { isSwError } from '../base/errors.ts'
-import type { Lexed } from '../sql/lexer.ts'
+import { tokenEnd, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
 import { walkExpr } from '../sql/walk.ts'
@@ -22,7 +22,7 @@ import { effectOfSet, toCompute } from './session-set.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { Words } from './statement-words.ts'
 import { ServerError } from '../mysql/errors.ts'
-import type { SetAssignments } from './set-statement.ts'
+import type { SetAssignments, SetOne } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
 import { refuseOtherSpelling } from './variable-names.ts'
@@ -66,6 +66,7 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
     const asked = await evaluate(s, keyspace.name, '@@collation_database')
     if (asked.type === 'text') ofDatabase = asked.bytes.toString('latin1')
   }
+  const toServersMode = setsServersMode(lexStatement(sql, modeOf(runner.settings)), assignments)
   // Others have lexed while servers were asked.
   const effect = effectOfSet(lexStatement(sql, modeOf(runner.settings)), assignments, runner.settings, computed, ofDatabase)
   if (effect.next.length > 0 && (runner.transaction?.explicit === true || (runner.transaction?.branches.size ?? 0) > 0))
@@ -102,13 +103,15 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
   if (effect.pass !== 'no' && keyspace !== undefined && !keyspace.record.sharded) {
     if (effect.variables.length > 0) runner.connections.requireVariables(keyspace.name)
     // With session variables beside it, its connection is no longer what its signature says unless it stays here.
-    const pins: readonly Pin[] = effect.pass === 'pin' || changes ? ['user-variable'] : []
+    const pins: readonly Pin[] = effect.pass === 'pin' || changes || toServersMode ? ['user-variable'] : []
     const done = await pass(s, keyspace.name, sql, pins)
-    if (done && changes) {
+    if (done && (changes || toServersMode)) {
       // What the connection has now.
       effect.settings.forgetVariables()
       adopt(runner.settings, effect.settings)
-      runner.connections.pinnedHas(keyspace.name, runner.settings.signature)
+      const has = runner.settings.copy()
+      if (toServersMode) has.set('sql_mode', '@@global.sql_mode')
+      runner.connections.pinnedHas(keyspace.name, has.signature)
     }
     if (done) keepNext(runner, effect.next)
     if (done && effect.setsInsertId) runner.insertIdOn = keyspace.name
@@ -210,6 +213,18 @@ function refuseOthers(view: View, session: string, lexed: Lexed): void {
       },
     })
   }
+}
+
+/** `sql_mode = DEFAULT`: the server's own, which sessions are read by only if it was so when the gate asked for it. */
+function setsServersMode(lexed: Lexed, assignments: readonly SetOne[]): boolean {
+  return assignments.some(
+    ({ target, from, to }) =>
+      target.kind === 'system' &&
+      target.scope !== 'global' &&
+      target.name === 'sql_mode' &&
+      from < to &&
+      /^DEFAULT$/i.test(lexed.bytes.toString('latin1', tokenStart(lexed, from), tokenEnd(lexed, to - 1))),
+  )
 }
 
 function keepNext(runner: Runner, next: readonly string[]): void {

@@ -6,12 +6,19 @@
  * go to the client as they are.
  */
 import type { SessionChange } from '../wire/session-track.ts'
+import { noModes, type SqlModeDefault } from './sql-mode.ts'
 
 export class SessionSettings {
   /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours; user variables (kept-values.ts) stand with their @. */
   readonly #values = new Map<string, string>()
   #signature = ''
   #unlimited = ''
+  /** The sql_mode where none is set. */
+  readonly defaultMode: SqlModeDefault
+
+  constructor(defaultMode = noModes) {
+    this.defaultMode = defaultMode
+  }
 
   /** Equal signatures: the same settings. Empty: what a new connection has. */
   get signature(): string {
@@ -96,7 +103,7 @@ export class SessionSettings {
   }
 
   copy(): SessionSettings {
-    const other = new SessionSettings()
+    const other = new SessionSettings(this.defaultMode)
     for (const [name, value] of this.#values) other.#values.set(name, value)
     other.#signature = this.#signature
     other.#unlimited = this.#unlimited
@@ -162,8 +169,11 @@ export function withoutVariables(signature: string): string {
   return written([...parse(signature)].filter(([name]) => !name.startsWith('@')))
 }
 
-/** Statements that bring a connection from one signature to another. `onlyByReset` is to be asked first. */
-export function statementsBetween(from: string, to: string): string[] {
+/**
+ * Statements that bring a connection from one signature to another. `onlyByReset` is to be asked first.
+ * @param baseMode its sql_mode when none is set: its server's default may be another one by now
+ */
+export function statementsBetween(from: string, to: string, baseMode = 'DEFAULT'): string[] {
   if (from === to) return []
   const old = parse(from)
   const wanted = parse(to)
@@ -181,10 +191,15 @@ export function statementsBetween(from: string, to: string): string[] {
     if (value === old.get(name) || name === 'names' || setByNames.includes(name)) continue
     if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
-    else assignments.push(`${name}=${value ?? (name.startsWith('@') ? 'NULL' : name === 'autocommit' ? '1' : 'DEFAULT')}`)
+    else assignments.push(`${name}=${value ?? unset(name, baseMode)}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
   return statements
+}
+
+function unset(name: string, baseMode: string): string {
+  if (name === 'sql_mode') return baseMode
+  return name.startsWith('@') ? 'NULL' : name === 'autocommit' ? '1' : 'DEFAULT'
 }
 
 function parse(signature: string): Map<string, string> {

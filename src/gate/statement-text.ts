@@ -3,14 +3,38 @@ import { isSwError } from '../base/errors.ts'
 import { defaultMode, Lexer, type Lexed, type LexerMode } from '../sql/lexer.ts'
 import type { SessionSettings } from './settings.ts'
 import { notUtf8, onTheWay } from './session-charset.ts'
-import { hasMode } from './sql-mode.ts'
+import { gateErrors } from './errors.ts'
+import { hasMode, type Undecided } from './sql-mode.ts'
 
 const lexer = new Lexer()
-const modes: LexerMode[] = [0, 1, 2, 3].map((bits) => ({ ansiQuotes: (bits & 1) !== 0, noBackslashEscapes: (bits & 2) !== 0 }))
+const modes: LexerMode[] = Array.from({ length: 8 }, (_, bits) => ({
+  ansiQuotes: (bits & 1) !== 0,
+  noBackslashEscapes: (bits & 2) !== 0,
+  pipesAsConcat: (bits & 4) !== 0,
+}))
+
+/** Of a session whose sql_mode is not known for sure. */
+type UndecidedMode = LexerMode & { readonly undecided?: Undecided }
 
 export function modeOf(settings: SessionSettings): LexerMode {
-  if (settings.get('sql_mode') === undefined) return defaultMode
-  return modes[(hasMode(settings, 'ANSI_QUOTES') ? 1 : 0) + (hasMode(settings, 'NO_BACKSLASH_ESCAPES') ? 2 : 0)] ?? defaultMode
+  if (settings.get('sql_mode') === undefined) {
+    const { text, undecided } = settings.defaultMode
+    if (undecided !== null) return undecidedMode(modeBy(settings), undecided)
+    if (text === '') return defaultMode
+  }
+  return modeBy(settings)
+}
+
+function undecidedMode(mode: LexerMode, undecided: Undecided): UndecidedMode {
+  return { ...mode, undecided }
+}
+
+function modeBy(settings: SessionSettings): LexerMode {
+  const bits =
+    (hasMode(settings, 'ANSI_QUOTES') ? 1 : 0) +
+    (hasMode(settings, 'NO_BACKSLASH_ESCAPES') ? 2 : 0) +
+    (hasMode(settings, 'PIPES_AS_CONCAT') ? 4 : 0)
+  return modes[bits] ?? defaultMode
 }
 
 /** The settings that make another statement of this very text: quotes and operators by sql_mode, what is no ASCII by the character sets on its way. Equal texts: read alike. */
@@ -28,18 +52,38 @@ const marks = [
   [/\bNOT\b/i, 'HIGH_NOT_PRECEDENCE'],
 ] as const
 
+/** Texts that are read otherwise: by the quotes of names, too, where those differ. */
+const undecidedMarks = [...marks, [/''|""/, 'EMPTY_STRING_IS_NULL'], [/\w\s+\(/, 'IGNORE_SPACE']] as const
+
+/** Errors: SW-GATE-048. */
+function refuseUndecided(sql: Buffer, { undecided }: UndecidedMode): void {
+  if (undecided === undefined) return
+  const { modes: differing, why } = undecided
+  const spelt = sql.toString('latin1')
+  for (const [mark, mode] of undecidedMarks) {
+    if (!differing.includes(mode) || !mark.test(spelt)) continue
+    throw gateErrors.undecidedMode({ mode, why })
+  }
+}
+
 /** Beyond this a lexer of its own reads the text: the shared one keeps the memory that its largest statement took. */
 const sharedBytesMax = 1 << 20
 
-/** Errors: SW-SQL-001 to 003. What it returns is overwritten by the next call. */
+/** Errors: SW-SQL-001 to 003, SW-GATE-048. What it returns is overwritten by the next call. */
 export function lexStrictly(sql: Buffer, mode: LexerMode): Lexed {
+  refuseUndecided(sql, mode)
+  return lexed(sql, mode)
+}
+
+function lexed(sql: Buffer, mode: LexerMode): Lexed {
   return (sql.length > sharedBytesMax ? new Lexer() : lexer).lex(sql, 0, mode)
 }
 
-/** What it returns is overwritten by the next call. */
+/** Errors: SW-GATE-048. What it returns is overwritten by the next call. */
 export function lexStatement(sql: Buffer, mode: LexerMode): Lexed {
+  refuseUndecided(sql, mode)
   try {
-    return lexStrictly(sql, mode)
+    return lexed(sql, mode)
   } catch (error) {
     // The server judges what can't be read: its message is the one that users know. One word keeps it a write.
     if (!isSwError(error)) throw error

@@ -6,6 +6,8 @@ export type LexerMode = {
   readonly ansiQuotes: boolean
   /** `\` is an ordinary character in strings. */
   readonly noBackslashEscapes: boolean
+  /** `||` joins text, and binds tighter than any other operator; else it is OR. */
+  readonly pipesAsConcat?: boolean
 }
 
 // What a byte can begin.

@@ -2,7 +2,7 @@
 /** Expressions, by precedence climbing over MySQL's own table of operators. */
 import type { Expr, Name, OrderItem, WindowSpec } from './ast.ts'
 import { Kind } from './lexer.ts'
-import { bareFunctions, bitPower, comparePower, notPower, powers, unitFunctions } from './operators.ts'
+import { bareFunctions, bitPower, comparePower, concatPower, notPower, powers, unitFunctions } from './operators.ts'
 import { depthMax, nameText, type Reader, variableName } from './reader.ts'
 import { isReserved } from './words.ts'
 
@@ -26,7 +26,8 @@ function binary(r: Reader, powerMin: number): Expr {
 
   for (let chain = 0; ; chain++) {
     const operator = operatorAt(r)
-    const power = Object.hasOwn(powers, operator) ? (powers[operator] as number) : 0
+    const joins = operator === '||' && r.lexed.mode.pipesAsConcat === true
+    const power = joins ? concatPower : Object.hasOwn(powers, operator) ? (powers[operator] as number) : 0
     if (power < powerMin || power === 0) return left
     if (chain > chainMax) r.fail('an expression of fewer operators')
     if (power === comparePower) {
@@ -37,7 +38,8 @@ function binary(r: Reader, powerMin: number): Expr {
     }
     r.at++
     const right = r.deeper(() => binary(r, power + 1))
-    if (operator === 'AND' || operator === '&&' || operator === 'OR') {
+    if (joins) left = { kind: 'other', construct: '||', children: [left, right], span: r.span(from) }
+    else if (operator === 'AND' || operator === '&&' || operator === 'OR') {
       // Flat lists: a thousand ORs must not become a thousand levels.
       const items = [left, right]
       while (operatorAt(r) === operator) {

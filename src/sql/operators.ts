@@ -40,6 +40,8 @@ export const powers: Readonly<Record<string, number>> = {
   MOD: 10,
   '^': 11,
 }
+/** Of `||` where it joins text. */
+export const concatPower = 12
 export const bareFunctions = new Set([
   'CURRENT_TIMESTAMP',
   'CURRENT_DATE',

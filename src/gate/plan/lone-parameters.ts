@@ -63,6 +63,8 @@ function hasParameter(value: Expr): boolean {
 
 /** Digits as text: how many there are shows. */
 function isShown(node: Expr): boolean {
+  if (node.kind === 'other' && node.construct === '||')
+    return node.children.some((one) => bare(one).kind !== 'parameter' && hasParameter(one))
   return (
     node.kind === 'call' &&
     !numbers.has(node.name) &&

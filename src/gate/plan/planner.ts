@@ -46,7 +46,8 @@ export class Planner {
   /** Errors: SW-SQL-004 to 007 and SW-GATE-100 to 132. */
   plan(lexed: Lexed, context: PlanContext): Plan {
     if (this.#generation !== this.#catalog.generation || this.#count >= this.#entriesMax) this.#clear()
-    const name = context.keyspace ?? ''
+    // The same text is another statement.
+    const name = (context.keyspace ?? '') + (lexed.mode.pipesAsConcat === true ? ' ||' : '')
     const entries = this.#entries.get(name)
     const entry = entries?.get(lexed.key)
     if (entry !== undefined) {

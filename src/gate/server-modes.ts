@@ -1,0 +1,145 @@
+/**
+ * The modes by which the same text is another statement, as sessions have them that set no sql_mode: what every server has by default. Asked once, of every server, before
+ * the first statement is read. From then on each connection of the pools has them, whatever its server's default is or becomes: what is read here is what is run there.
+ *
+ * While no server has answered, and for modes that some servers have and others do not, nothing can be said of a text that would be read otherwise: it is refused
+ * (statement-text.ts), unless the session sets its sql_mode.
+ */
+import type { Clock } from '../base/clock.ts'
+import type { Log } from '../base/log.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { quoteString } from '../sql/quote.ts'
+import type { ServerRecord } from '../topology/records.ts'
+import { placeOfServer } from '../topology/server-place.ts'
+import { modesIn, readingModes, type ReadingMode, type SqlModeDefault, type Undecided } from './sql-mode.ts'
+import type { View } from './view.ts'
+
+type Place = { readonly server: ServerRecord; readonly account: { readonly user: string; readonly password: string } }
+
+/** Servers that say nothing are not waited for longer, once another one has answered. */
+const stragglersMs = 1_000
+/** After nobody answered. */
+const pauseMs = 1_000
+
+export class ServerModes implements SqlModeDefault {
+  readonly #clock: Clock
+  readonly #log: Log
+  readonly #timeoutMs: number
+  readonly #view: () => View
+  /** Of a server: it has been told that its default differs. */
+  readonly #told = new Set<string>()
+  #reading: readonly string[] = []
+  #known = false
+  #learning: Promise<void> | null = null
+  #notBeforeMs = -Infinity
+  text = ''
+  undecided: Undecided | null = { modes: readingModes, why: 'no server has told it yet' }
+
+  constructor(options: { clock: Clock; log: Log; connectTimeoutMs: number; view: () => View }) {
+    this.#clock = options.clock
+    this.#log = options.log
+    this.#timeoutMs = options.connectTimeoutMs
+    this.#view = options.view
+  }
+
+  /** Servers are to be asked before a statement is read. */
+  get unknown(): boolean {
+    return !this.#known
+  }
+
+  /** Asks all servers, if none has answered yet. One asks for all who wait. */
+  learn(): Promise<void> {
+    if (this.#known) return Promise.resolve()
+    this.#learning ??= this.#ask().finally(() => (this.#learning = null))
+    return this.#learning
+  }
+
+  async #ask(): Promise<void> {
+    const places = placesOf(this.#view())
+    if (places.length === 0 || this.#clock.monotonicMs() < this.#notBeforeMs) return
+    const found = new Map<string, readonly string[]>()
+    const answers = places.map(async (place) => found.set(place.server.id, modesIn(await this.#askOne(place))))
+    const all = Promise.allSettled(answers)
+    await Promise.race([all, this.#clock.sleep(stragglersMs)])
+    if (found.size === 0) await Promise.race([all, Promise.any(answers).catch(() => {})])
+    if (found.size === 0) this.#notBeforeMs = this.#clock.monotonicMs() + pauseMs
+    else this.#adopt(new Map(found))
+  }
+
+  async #askOne({ server, account }: Place): Promise<string> {
+    const { user, password } = account
+    const connection = await connect({ ...placeOfServer(server), user, password, connectTimeoutMs: this.#timeoutMs })
+    try {
+      return await this.#modeOf(connection)
+    } finally {
+      void connection.close().catch(() => {})
+    }
+  }
+
+  /** A server that is silent is given up. */
+  async #modeOf(connection: Connection): Promise<string> {
+    const late = setTimeout(() => connection.destroy(), this.#timeoutMs)
+    try {
+      return (await connection.value('SELECT @@sql_mode')) ?? ''
+    } finally {
+      clearTimeout(late)
+    }
+  }
+
+  #adopt(found: ReadonlyMap<string, readonly string[]>): void {
+    if (this.#known) return
+    this.#known = true
+    const sets = [...found.values()]
+    this.#reading = readingModes.filter((mode) => sets.every((one) => one.includes(mode)))
+    this.text = this.#reading.join(',')
+    const differing = readingModes.filter((mode) => !this.#reading.includes(mode) && sets.some((one) => one.includes(mode)))
+    this.undecided = null
+    if (differing.length === 0) return
+    const having = [...found].filter(([, one]) => differing.some((mode) => one.includes(mode))).map(([server]) => server)
+    const why = `of the servers ${[...found.keys()].join(', ')} only ${having.join(', ')} ${having.length === 1 ? 'has' : 'have'} ${differing.join(', ')} by default`
+    this.undecided = { modes: differing, why }
+    this.#log.error(
+      { servers: Object.fromEntries(found) },
+      `the servers' default sql_modes differ: ${why}. What reads otherwise by them is refused`,
+    )
+  }
+
+  /**
+   * Gives a new connection the modes of sessions, for good: also behind each reset of it.
+   * @param afterReset of its options: run by it after each reset
+   * @param own for statements of the gate's own, which are written for none of these modes
+   */
+  async settle(connection: Connection, server: ServerRecord, afterReset: string[], own: boolean): Promise<void> {
+    const has = await this.#modeOf(connection)
+    if (!this.#known) await this.learn()
+    this.#adopt(new Map([[server.id, modesIn(has)]]))
+    const wanted = own ? [] : this.#reading
+    const base = quoteString(
+      [...has.split(',').filter((mode) => mode !== '' && !readingModes.includes(mode as ReadingMode)), ...wanted].join(','),
+    )
+    bases.set(connection, base)
+    afterReset.push(`SET sql_mode=${base}`)
+    if (modesIn(has).join() === wanted.join()) return
+    await connection.query(`SET sql_mode=${base}`)
+    if (own || this.#told.has(server.id)) return
+    this.#told.add(server.id)
+    this.#log.warn({ server: server.id, sqlMode: has, inForce: base }, 'sessions have another sql_mode than this server has by default')
+  }
+}
+
+const bases = new WeakMap<Connection, string>()
+
+/** The sql_mode of a connection on which nothing is set, as SQL text. */
+export function baseModeOf(connection: Connection): string {
+  return bases.get(connection) ?? 'DEFAULT'
+}
+
+/** One a server. */
+function placesOf(view: View): Place[] {
+  const found = new Map<string, Place>()
+  for (const { shards } of view.keyspaces.values())
+    for (const shard of shards)
+      for (const place of shard.replicas ?? [shard]) if (!found.has(place.server.id)) found.set(place.server.id, place)
+  return [...found.values()]
+}
