@@ -90,3 +90,33 @@ test('pressure on the servers holds it as long as it lasts, and is named', async
   assert.equal(slept(), 300)
   assert.deepEqual(new Set(seen), new Set(['a replica is behind']))
 })
+
+test('one reader that goes on does not hide what holds another', async () => {
+  const limits = { ...moverDefaults.pace }
+  let nowMs = 1_000_000
+  const sleeping: (() => void)[] = []
+  const clock: Clock = { nowMs: () => nowMs, monotonicMs: () => nowMs, sleep: () => new Promise((resolve) => sleeping.push(resolve)) }
+  const throttle = new Throttle(clock, () => limits)
+  const taken = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+  let presses = true
+  throttle.pressure = async () => (presses ? 'a replica is behind' : null)
+  const first = throttle.take({ bytes: 1, readMs: 1 }, never)
+  await taken()
+  nowMs += 50
+  presses = false
+  await throttle.take({ bytes: 1, readMs: 1 }, never)
+  assert.equal(throttle.waiting?.what, 'a replica is behind')
+  assert.equal(throttle.waiting.sinceMs, 1_000_000)
+  presses = true
+  const gone = new AbortController()
+  const second = throttle.take({ bytes: 1, readMs: 1 }, gone.signal)
+  await taken()
+  gone.abort()
+  sleeping[1]?.()
+  await second
+  assert.equal(throttle.waiting?.what, 'a replica is behind')
+  presses = false
+  sleeping[0]?.()
+  await first
+  assert.equal(throttle.waiting, null)
+})

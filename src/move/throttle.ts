@@ -20,6 +20,8 @@ export class Throttle {
   #bytesOwed = 0
   #readMsOwed = 0
   #paidAtMs: number
+  /** Readers that are held just now: several take turns of one copy. */
+  #held = 0
   waiting: Waiting | null = null
   /** What is above its limit on the servers; null: nothing. */
   pressure: (() => Promise<string | null>) | null = null
@@ -35,15 +37,23 @@ export class Throttle {
     this.#pay()
     this.#bytesOwed += spent.bytes
     this.#readMsOwed += spent.readMs
-    while (!signal.aborted) {
-      this.#pay()
-      const held = this.#own() ?? (await this.#pressed())
-      if (held === null) break
-      if (this.waiting?.what !== held.what)
-        this.waiting = { what: held.what, sinceMs: this.waiting?.sinceMs ?? this.#clock.nowMs(), ends: held.ends, reason: held.reason }
-      await this.#clock.sleep(Math.max(1, Math.min(held.ms, sliceMs)), signal).catch(() => undefined)
+    let isHeld = false
+    try {
+      while (!signal.aborted) {
+        this.#pay()
+        const held = this.#own() ?? (await this.#pressed())
+        if (held === null) break
+        if (!isHeld) this.#held++
+        isHeld = true
+        if (this.waiting?.what !== held.what)
+          this.waiting = { what: held.what, sinceMs: this.waiting?.sinceMs ?? this.#clock.nowMs(), ends: held.ends, reason: held.reason }
+        await this.#clock.sleep(Math.max(1, Math.min(held.ms, sliceMs)), signal).catch(() => undefined)
+      }
+    } finally {
+      if (isHeld) this.#held--
+      // What holds another reader still holds the copy.
+      if (this.#held === 0) this.waiting = null
     }
-    this.waiting = null
   }
 
   #pay(): void {
