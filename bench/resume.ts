@@ -1,6 +1,6 @@
 /**
  * What a kill -9 of the mover costs: the copy 1 → N, or of several sources, once undisturbed, once killed several times; then a backlog, killed in its middle. Rows that were read again are
- * counted by the source itself, beside what the stream says at its resume.
+ * counted by the source itself, beside what the stream says at its resume; of the tail what is done again is looked at beside the round that was broken off, and more is a failure.
  *
  *     node bench/resume.ts [rows, default 2000000] [mariadb|mysql, default mariadb] [kills of the copy, default 4] [changes of the backlog of one source, default 400000] [targets, default 4] [sources, default 1]
  */
@@ -65,9 +65,13 @@ async function backlog(mover: MoverBench): Promise<void> {
   const { pid } = mover
   await done
   const { resumed } = await mover.reported((report) => report.mover.includes(String(pid)) && report.resumed !== null)
+  const { transactionsRedone: again = 0, changesRedone = 0, round = null } = resumed ?? {}
+  const of = round === null ? 'between two rounds' : `in a round of ${round.transactions} (${round.changes ?? 'unknown'} row changes)`
   console.log(
-    `a backlog of ${changes / 100} transactions, killed in its first half: ${resumed?.transactionsRedone ?? 0} transactions done again (one round)`,
+    `a backlog of ${changes / 100} transactions, killed in its first half ${of}: ${again} transactions (${changesRedone} row changes) done again`,
   )
+  if (again > (round?.transactions ?? 0) || changesRedone > (round === null ? 0 : (round.changes ?? Infinity)))
+    throw new Error('more was done again than one round')
 }
 
 function percent(part: number): string {

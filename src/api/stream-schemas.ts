@@ -56,6 +56,14 @@ export const StreamView = z.object({
   tables: z.array(TableProgress),
   /** How long the binlog that it needs is kept at least; null: unknown, or kept for ever. */
   headroom: z.object({ retentionMs: z.number(), leftMs: z.number(), warning: z.string().nullable() }).nullable(),
-  resumed: z.object({ rowsRedone: z.number(), transactionsRedone: z.number() }).nullable(),
+  /** What was done again. `changesRedone`: row changes of its transactions; `round`: that of the tail in whose midst the run before ended. Null, also each part: unknown, or there was none. */
+  resumed: z
+    .object({
+      rowsRedone: z.number(),
+      transactionsRedone: z.number(),
+      changesRedone: z.number().nullable(),
+      round: z.object({ transactions: z.number(), changes: z.number().nullable() }).nullable(),
+    })
+    .nullable(),
 })
 export type StreamView = z.infer<typeof StreamView>

@@ -36,8 +36,13 @@ function head({ direction, source, targets, state, stateSinceMs, reportAgeMs, wa
 }
 
 function copied(stream: StreamView): string {
-  const { rowsDone, rowsEstimated, rowsPerSecond, etaMs } = stream
-  return `copied ${count(rowsDone)} of ~${count(rowsEstimated)} rows (${percent(rowsDone, rowsEstimated)}), ${known(rowsPerSecond)} rows/s, ETA ${duration(etaMs)}`
+  const { rowsDone, rowsEstimated, rowsPerSecond, etaMs, tables } = stream
+  const share = percent(
+    rowsDone,
+    rowsEstimated,
+    tables.every(({ state }) => state === 'done'),
+  )
+  return `copied ${count(rowsDone)} of ~${count(rowsEstimated)} rows (${share}), ${known(rowsPerSecond)} rows/s, ETA ${duration(etaMs)}`
 }
 
 /** Each part by itself. */

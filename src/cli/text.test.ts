@@ -16,10 +16,13 @@ for (const [ms, expected] of [
   test(`${ms} ms are told as ${expected}: never 60 of a unit`, () => assert.equal(duration(ms), expected))
 }
 
-test('what a resume did again is told in rows, their share, and transactions', () => {
+test('what a resume did again is told in rows, their share, and transactions beside the round that they are of', () => {
   assert.equal(
-    resumedText({ rowsRedone: 31_000, transactionsRedone: 12 }, 2_000_000),
-    'taken up again where it stood: 31000 rows (1.55 % of the copy) and 12 transactions done again',
+    resumedText({ rowsRedone: 31_000, transactionsRedone: 12, changesRedone: 40, round: { transactions: 15 } }, 2_000_000),
+    'taken up again where it stood: 31000 rows (1.55 % of the copy) and 12 transactions (40 row changes) done again, of a round of 15',
   )
-  assert.match(resumedText({ rowsRedone: 0, transactionsRedone: 0 }, 0), /: 0 rows and 0 transactions/)
+  assert.match(
+    resumedText({ rowsRedone: 0, transactionsRedone: 0, changesRedone: null, round: null }, 0),
+    /: 0 rows and 0 transactions done again$/,
+  )
 })

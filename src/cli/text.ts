@@ -32,9 +32,10 @@ export function count(n: number): string {
   return n.toLocaleString('en-US')
 }
 
-export function percent(done: number, all: number): string {
+/** `whole`: nothing is left: not before that is it 100 %, however low the estimate was. */
+export function percent(done: number, all: number, whole = true): string {
   if (all <= 0) return 'unknown'
-  return `${Math.min(100, Math.floor((done / all) * 100))} %`
+  return `${Math.min(whole ? 100 : 99, Math.floor((done / all) * 100))} %`
 }
 
 export function clockTime(ms: number): string {
@@ -57,8 +58,17 @@ export function parseBytes(text: string): number | null {
   return Math.round(Number(match[1]) * unit)
 }
 
+type Resumed = {
+  readonly rowsRedone: number
+  readonly transactionsRedone: number
+  readonly changesRedone: number | null
+  readonly round: { readonly transactions: number } | null
+}
+
 /** What a resume did again, in rows of the copy and transactions of the tail. */
-export function resumedText(resumed: { rowsRedone: number; transactionsRedone: number }, rowsOfCopy: number): string {
-  const share = rowsOfCopy > 0 ? ` (${((100 * resumed.rowsRedone) / rowsOfCopy).toFixed(2)} % of the copy)` : ''
-  return `taken up again where it stood: ${resumed.rowsRedone} rows${share} and ${resumed.transactionsRedone} transactions done again`
+export function resumedText({ rowsRedone, transactionsRedone, changesRedone, round }: Resumed, rowsOfCopy: number): string {
+  const share = rowsOfCopy > 0 ? ` (${((100 * rowsRedone) / rowsOfCopy).toFixed(2)} % of the copy)` : ''
+  const changes = changesRedone === null ? '' : ` (${changesRedone} row changes)`
+  const of = round === null ? '' : `, of a round of ${round.transactions}`
+  return `taken up again where it stood: ${rowsRedone} rows${share} and ${transactionsRedone} transactions${changes} done again${of}`
 }

@@ -76,7 +76,7 @@ export async function followVdiff(
     if (vdiff !== undefined) {
       const rate = vdiff.rowsPerSecond === null ? '' : `, ${count(Math.round(vdiff.rowsPerSecond))} rows/s`
       cli.live?.(
-        `vdiff: ${count(vdiff.rowsCompared)} rows compared (${percent(vdiff.rowsCompared, vdiff.rowsEstimated)})${rate}, ETA ${duration(vdiff.etaMs)}`,
+        `vdiff: ${count(vdiff.rowsCompared)} rows compared (${percent(vdiff.rowsCompared, vdiff.rowsEstimated, vdiff.etaMs === 0)})${rate}, ETA ${duration(vdiff.etaMs)}`,
       )
     }
     if (cli.interrupted.aborted) {
@@ -106,7 +106,7 @@ export function vdiffArgs(flags: Flags): {
 export function vdiffLines(vdiff: VdiffView): string[] {
   const took = vdiff.startedAtMs === null || vdiff.endedAtMs === null ? '' : ` in ${duration(vdiff.endedAtMs - vdiff.startedAtMs)}`
   const pass = vdiff.pass === null ? '' : `, continuous, pass ${vdiff.pass}`
-  const whole = vdiff.state === 'running' ? ` (${percent(vdiff.rowsCompared, vdiff.rowsEstimated)})` : ''
+  const whole = vdiff.state === 'running' ? ` (${percent(vdiff.rowsCompared, vdiff.rowsEstimated, vdiff.etaMs === 0)})` : ''
   const head = `vdiff ${vdiff.uid}: ${vdiff.state}${pass}, ${count(vdiff.rowsCompared)} rows compared${whole}${took}${vdiff.repairedRows > 0 ? `, ${count(vdiff.repairedRows)} rows repaired` : ''}`
   const rows = vdiff.tables.map((t) => [
     t.name,

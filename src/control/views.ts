@@ -259,7 +259,7 @@ export class TopologyView {
       ),
       tables: current?.copy.tables ?? [],
       headroom: fresh ? (current?.headroom ?? null) : null,
-      resumed: current?.resumed ?? null,
+      resumed: current?.resumed == null ? null : { changesRedone: null, round: null, ...current.resumed },
     }
   }
 

@@ -110,12 +110,15 @@ export class Copier {
     const part = chunk.parts[applier.options.number]
     if (part !== null && part !== undefined) {
       for (const segment of part.segments) pool.giveBack(segment)
-      progress.landed(chunk.table.name, part.rows, part.bytes)
       const range = landedRange(chunk, part, applier.options.number, progress.work)
-      if (range !== null) this.#options.landed.add({ ...range, target: applier.options.number })
+      if (range !== null) {
+        this.#options.landed.add({ ...range, target: applier.options.number })
+        progress.landed(range.table, range.rows, range.bytes)
+      }
       chunk.parts[applier.options.number] = null
     }
-    if (chunk.remaining === 1 && chunk.thrownAway.length === 0) progress.chunk(chunk.rows)
+    // Counted as what a later run finds of it: of pieces the last, and what was thrown away when it has been read again.
+    if (chunk.remaining === 1 && chunk.thrownAway.length === 0 && chunk.completes !== null) progress.chunk(chunk.rows)
     this.#waitsLess(chunk)
   }
 
@@ -210,7 +213,7 @@ export class Copier {
   async #table(conn: Connection, table: SourceTable, signal: AbortSignal): Promise<void> {
     const { plan } = table
     const scan = planScan(this.#options.landed.of(plan.name), this.#options.appliers.length)
-    this.#options.progress.start(plan.name, scan.rowsLanded)
+    this.#options.progress.start(plan.name)
     this.rowsAgain += scan.rowsAgain
     const reader = this.#chunkReader(conn, table, Number.MAX_SAFE_INTEGER)
     for (const range of scan.ranges) {

@@ -117,6 +117,7 @@ function together(run: readonly LandedChunk[]): LandedChunk {
     lo: first.lo,
     rows: run.reduce((sum, { rows }) => sum + rows, 0),
     bytes: run.reduce((sum, { bytes }) => sum + bytes, 0),
+    chunks: run.reduce((sum, { chunks }) => sum + chunks, 0),
     work: run.reduce((work, chunk) => later(work, chunk.work), first.work),
   }
 }

@@ -253,10 +253,10 @@ export class Mover {
         abort.signal.addEventListener('abort', () => reject(abort.signal.reason), { once: true })
       })
     if (record.wanted === 'running') {
-      const begin = (rowsReadBefore: number): Promise<void> => {
+      const begin = (copyBefore: StreamReport['copy'] | null): Promise<void> => {
         runner.stream = new Stream({
           record,
-          rowsReadBefore,
+          copyBefore,
           mergeWriter: this.#options.mergeWriter ?? null,
           mover: id,
           addresses: this.#addresses,
@@ -275,8 +275,8 @@ export class Mover {
       }
       runner.done = readRecord<StreamReport>(store, keys.report(record.workflowUid, record.uid))
         .then(
-          (earlier) => earlier?.value.copy.sourceRowsRead ?? 0,
-          () => 0,
+          (earlier) => earlier?.value.copy ?? null,
+          () => null,
         )
         .then(begin)
     } else {

@@ -18,7 +18,17 @@ import { createTargetTables, refuseTriggers, renewUnusedTables, tableNames } fro
 import { settleAll } from './settle-all.ts'
 import { checkSource, identityText, startPosition } from './source-start.ts'
 import type { WriteMode } from './statements.ts'
-import { applierSql, ensureMoveTables, insertTarget, isWrittenTo, readTarget, type StoredTarget } from './tables.ts'
+import {
+  applierSql,
+  compareCoordinates,
+  ensureMoveTables,
+  insertTarget,
+  isWrittenTo,
+  readRound,
+  readTarget,
+  type RoundSize,
+  type StoredTarget,
+} from './tables.ts'
 import { withTargetLock } from './target-lock.ts'
 import { endOwnSessions, takeOver, type StreamOnTarget } from './takeover.ts'
 import type { Waiting } from './applier-options.ts'
@@ -31,6 +41,8 @@ export type OpenTarget = {
   epoch: number
   on: StreamOnTarget
   stored: StoredTarget
+  /** In whose midst the earlier run ended; null: in none's. */
+  brokenOff: RoundSize | null
   name: string
   mode: WriteMode
   packetMax: number
@@ -128,6 +140,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     // Read again: whoever wrote before us has been shut out by now.
     const stored = await readTarget(meta, record.uid, ref.uid)
     if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
+    const brokenOff = compareCoordinates(stored.intent, stored.at) > 0 ? await readRound(meta, record.uid, ref.uid) : null
     const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
     const bulkLoad = (await meta.value('SELECT @@GLOBAL.local_infile')) === '1'
     targets.push({
@@ -138,6 +151,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
       epoch,
       on,
       stored,
+      brokenOff,
       name,
       mode: modeOf(record.source.shard, ref.shard),
       packetMax,

@@ -3,9 +3,9 @@ import type { Clock } from '../base/clock.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { CopyProgress } from './progress.ts'
 import { LandedRanges } from './landed-ranges.ts'
-import { planScan } from './scan.ts'
+import { landedSum, planScan } from './scan.ts'
 import type { SourceTable } from './source-tables.ts'
-import { readChunks, readRowsLanded } from './tables.ts'
+import { readChunks, readLanded } from './tables.ts'
 
 /** `every`: of so many ranges of a table adjacent ones are put together. */
 export async function landedRanges(targets: readonly OpenTarget[], every: number): Promise<LandedRanges> {
@@ -19,17 +19,20 @@ export async function landedRanges(targets: readonly OpenTarget[], every: number
   return landed
 }
 
+/** The figures of a copy that earlier runs have begun. */
+export function progressFrom(clock: Clock, landed: LandedRanges, tables: readonly SourceTable[], targetCount: number): CopyProgress {
+  const progress = new CopyProgress(clock, tables, targetCount)
+  for (const { plan } of tables) progress.landedBefore(plan.name, landedSum(landed.of(plan.name), targetCount))
+  return progress
+}
+
 /** The figures of a copy that an earlier run finished. */
-export async function copiedProgress(
-  clock: Clock,
-  sourceRowsRead: number,
-  targets: readonly OpenTarget[],
-  tables: readonly SourceTable[],
-): Promise<CopyProgress> {
-  const progress = new CopyProgress(clock, tables)
-  progress.sourceRowsRead = sourceRowsRead
-  for (const { meta, on } of targets)
-    for (const [name, rows] of await readRowsLanded(meta, on.streamUid, on.targetUid)) progress.landed(name, rows, 0)
+export async function copiedProgress(clock: Clock, targets: readonly OpenTarget[], tables: readonly SourceTable[]): Promise<CopyProgress> {
+  const progress = new CopyProgress(clock, tables, targets.length)
+  for (const [target, { meta, on }] of targets.entries())
+    for (const [name, { rows, bytes, chunks }] of await readLanded(meta, on.streamUid, on.targetUid))
+      // Each chunk stands on every target.
+      progress.landedBefore(name, { rows, bytes, chunks: target === 0 ? chunks : 0, chunkRows: rows, complete: false })
   for (const { plan } of tables) progress.done(plan.name)
   return progress
 }

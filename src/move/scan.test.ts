@@ -1,10 +1,13 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import { foldable, planScan, type LandedRange } from './scan.ts'
+import { foldable, landedSum, planScan, type LandedRange } from './scan.ts'
+
+/** With how many chunks were put together in it. */
+type Landed = LandedRange & { bytes: number; chunks: number }
 
 /** Keys are the numbers 1..100; a chunk (lo, hi] holds lo+1..hi. */
-type Model = { landed: LandedRange[]; has: Set<number>[] }
+type Model = { landed: Landed[]; has: Set<number>[] }
 
 /** Runs a scan in chunks of `size`, of which each target's landing may be lost, as by a crash with chunks in flight. */
 function scanOnce(
@@ -36,6 +39,8 @@ function scanOnce(
           hi: last && range.hi === null ? null : [String(hi)],
           target,
           rows: hi - lo,
+          bytes: 10 * (hi - lo),
+          chunks: 1,
         })
         onLanded(target)
       }
@@ -75,7 +80,9 @@ test('promise 3: whatever a crash left open is scanned again, once per target, a
 function fold(model: Model, targets: number, target: number, rowsMax: number): void {
   for (const run of foldable(model.landed, targets, target, rowsMax)) {
     const last = run.at(-1)!
-    const into = { ...last, first: run[0]!.first, lo: run[0]!.lo, rows: run.reduce((sum, { rows }) => sum + rows, 0) }
+    const total = (of: (range: Landed) => number): number => run.reduce((sum, range) => sum + of(range), 0)
+    const [rows, bytes, chunks] = [total((range) => range.rows), total((range) => range.bytes), total((range) => range.chunks)]
+    const into = { ...last, first: run[0]!.first, lo: run[0]!.lo, rows, bytes, chunks }
     model.landed = [...model.landed.filter((range) => !run.includes(range)), into]
   }
 }
@@ -96,7 +103,7 @@ test('promises 3, 8: ranges that are put together on some targets or on all, at 
       for (const { size, losses, folds, rowsMax, back } of rounds) {
         let i = 0
         let landings = 0
-        let before: { landed: LandedRange[]; has: Set<number> } | null = null
+        let before: { landed: Landed[]; has: Set<number> } | null = null
         const lost = (): boolean => losses[i++ % losses.length] === true
         scanOnce(model, targets, size, lost, (target) => {
           if (folds[landings++ % folds.length] === true) fold(model, targets, target, rowsMax)
@@ -105,7 +112,7 @@ test('promises 3, 8: ranges that are put together on some targets or on all, at 
         })
         if (before === null || back === null) continue
         const target = back.target % targets
-        const { landed, has } = before as { landed: LandedRange[]; has: Set<number> }
+        const { landed, has } = before as { landed: Landed[]; has: Set<number> }
         model.landed = [...model.landed.filter((range) => range.target !== target), ...landed]
         model.has[target] = has
       }
@@ -113,7 +120,10 @@ test('promises 3, 8: ranges that are put together on some targets or on all, at 
       assert.ok(planScan(model.landed, targets).complete)
       for (const has of model.has) assert.equal(has.size, 100)
       assert.equal(planScan(model.landed, targets).rowsLanded, 100 * targets)
+      const whole = landedSum(model.landed, targets)
+      assert.deepEqual([whole.rows, whole.bytes, whole.chunkRows, whole.complete], [100 * targets, 1_000 * targets, 100 * targets, true])
       for (let target = 0; target < targets; target++) fold(model, targets, target, 1_000)
+      assert.deepEqual(landedSum(model.landed, targets), whole, 'whatever is put together')
       assert.equal(model.landed.length, targets, 'all is one range')
       assert.ok(planScan(model.landed, targets).complete)
     }),
@@ -141,4 +151,21 @@ test('what one target lacks keeps its own path and number of rows: it is not put
   assert.deepEqual(paths(0, 1), [])
   const { rowsAgain, ranges } = planScan(landed, 2)
   assert.deepEqual([rowsAgain, ranges[0]?.exactPath, ranges[0]?.targets], [3, '3', [1]])
+})
+
+test('chunks count that all targets have; rows and bytes wherever they are', () => {
+  const range = (first: number, path: number, target: number, chunks: number): Landed => ({
+    first: `${first}`,
+    path: `${path}`,
+    lo: first === 1 ? null : [`${first}`],
+    hi: [`${path + 1}`],
+    target,
+    rows: 5 * chunks,
+    bytes: 50 * chunks,
+    chunks,
+  })
+  // 1 to 3 were put together on one target, and one of 4 and 5 has landed there only.
+  const landed = [range(1, 3, 0, 3), range(4, 4, 0, 1), range(1, 1, 1, 1), range(2, 2, 1, 1), range(3, 3, 1, 1)]
+  assert.deepEqual(landedSum(landed, 2), { rows: 35, bytes: 350, chunks: 3, chunkRows: 30, complete: false })
+  assert.deepEqual(landedSum([], 2), { rows: 0, bytes: 0, chunks: 0, chunkRows: 0, complete: false })
 })

@@ -32,6 +32,15 @@ export type ScanRange = {
   readonly nextPath: () => string
 }
 
+/** What has landed of a table. `rows`, `bytes`: of all targets together; `chunkRows`: of them, those of the `chunks` that all targets have. */
+export type LandedSum = {
+  readonly rows: number
+  readonly bytes: number
+  readonly chunks: number
+  readonly chunkRows: number
+  readonly complete: boolean
+}
+
 export type ScanPlan = { ranges: ScanRange[]; complete: boolean; rowsLanded: number; rowsAgain: number }
 
 const digits = 10
@@ -60,6 +69,41 @@ export function planScan(landed: readonly LandedRange[], targetCount: number): S
   return { ranges, complete: ranges.length === 0, rowsLanded: landed.reduce((sum, { rows }) => sum + rows, 0), rowsAgain }
 }
 
+/** `chunks` of a range: how many were put together in it. */
+export function landedSum(
+  landed: readonly (LandedRange & { readonly bytes: number; readonly chunks: number })[],
+  targetCount: number,
+): LandedSum {
+  const { segments, of, cuts } = cutUp(landed, targetCount)
+  const isWhole = wholeRanges(segments, cuts.length)
+  let [chunks, chunkRows] = [0, 0]
+  for (const [target, ranges] of of.entries())
+    for (const { range, from, to } of ranges) {
+      if (!isWhole(from, to)) continue
+      chunkRows += range.rows
+      // Each stands on every target.
+      if (target === 0) chunks += range.chunks
+    }
+  return {
+    rows: landed.reduce((sum, { rows }) => sum + rows, 0),
+    bytes: landed.reduce((sum, { bytes }) => sum + bytes, 0),
+    chunks,
+    chunkRows,
+    complete: planScan(landed, targetCount).complete,
+  }
+}
+
+/** Whether all targets have what lies between two cuts. */
+function wholeRanges(
+  segments: readonly { readonly at: number; readonly missing: readonly number[] }[],
+  cuts: number,
+): (from: number, to: number) => boolean {
+  const wanting = Array.from({ length: cuts }, () => 0)
+  for (const { at, missing } of segments) if (missing.length > 0) wanting[at + 1] = 1
+  for (let at = 1; at < cuts; at++) wanting[at] = (wanting[at] ?? 0) + (wanting[at - 1] ?? 0)
+  return (from, to) => wanting[to] === wanting[from]
+}
+
 /** Of one target: ranges in their order, each beginning where the one before it ends, that all targets have. `rowsMax` at most in one; at least two. */
 export function foldable<Range extends LandedRange>(
   landed: readonly Range[],
@@ -68,13 +112,11 @@ export function foldable<Range extends LandedRange>(
   rowsMax: number,
 ): Range[][] {
   const { cuts, segments, of } = cutUp(landed, targetCount)
-  const wanting = cuts.map(() => 0)
-  for (const { at, missing } of segments) if (missing.length > 0) wanting[at + 1] = 1
-  for (let at = 1; at < wanting.length; at++) wanting[at] = (wanting[at] ?? 0) + (wanting[at - 1] ?? 0)
+  const isWhole = wholeRanges(segments, cuts.length)
   const runs: Range[][] = []
   let run: Range[] = []
   for (const { range, from, to } of of[target] ?? []) {
-    const whole = wanting[to] === wanting[from]
+    const whole = isWhole(from, to)
     const before = run.at(-1)
     if (before === undefined || !whole || run.length >= rowsMax || range.lo === null || !sameBound(before.hi, range.lo)) run = []
     if (!whole) continue

@@ -17,6 +17,12 @@ export const noCopy: StreamReport['copy'] = {
   tables: [],
 }
 
+/** Of a stream of which only the last report is known: what was done is done, its pace was of then. */
+export function asItStood(copy: StreamReport['copy'] | null): StreamReport['copy'] {
+  if (copy === null) return noCopy
+  return { ...copy, rowsPerSecond: null, bytesPerSecond: null, etaMs: copy.etaMs === 0 ? 0 : null }
+}
+
 /** Whether nothing of the stream is at work on its targets any more: what made it fail says nothing of an ALTER, or of keys that are built. */
 export function hasLeftTargets({ state, ended }: Pick<StreamReport, 'state' | 'ended'>): boolean {
   return state === 'stopped' || (state === 'failed' && ended === true)

@@ -40,13 +40,14 @@ import { openTargets, type OpenTarget } from './open-targets.ts'
 import { foreignKeys, verifyForeignKeys } from './orphans.ts'
 import type { Stamp } from './pending.ts'
 import { pressureOf } from './pressure.ts'
-import { CopyProgress, RateMeter } from './progress.ts'
+import { RateMeter, type CopyProgress } from './progress.ts'
+import { Redone, withRedone } from './redone.ts'
 import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { Router } from './router.ts'
 import { xaEnded } from './source-start.ts'
 import { rebuildKeys } from './schema-copy.ts'
 import { settleAll } from './settle-all.ts'
-import { copiedProgress, landedRanges, rowsToReadAgain } from './resume.ts'
+import { copiedProgress, landedRanges, progressFrom, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
 import { streamTables } from './stream-tables.ts'
@@ -56,7 +57,7 @@ import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import { endEpoch, sessionsEnd } from './takeover.ts'
 import { LagMeter, type Follower } from './lag.ts'
-import { appliedView, behindMs, noCopy, targetView } from './stream-report.ts'
+import { appliedView, asItStood, behindMs, targetView } from './stream-report.ts'
 import { TailAhead } from './tail-ahead.ts'
 import { TailConsumer } from './tail-consumer.ts'
 import type { Waiting } from './applier-options.ts'
@@ -86,8 +87,8 @@ export type StreamOptions = {
   failpoints: Failpoints
   /** For tables whose rows others write on the targets too. */
   mergeWriter: MergeWriter | null
-  /** Rows of the source that earlier runs, in other processes too, have read for the copy and that were not read again: as last reported. */
-  rowsReadBefore: number
+  /** As earlier runs, in other processes too, reported last how far it is. `sourceRowsRead`: for the copy, without those that were read again. */
+  copyBefore: StreamReport['copy'] | null
   /** `now`: a control marker passed, or the state changed. */
   onReport: (report: () => StreamReport, now: boolean) => void
 }
@@ -105,7 +106,9 @@ export class Stream {
   #consumer: TailConsumer | null = null
   #tail: Tail | null = null
   #throttle: Throttle
+  /** By earlier runs in this process. */
   #resumed: StreamReport['resumed'] = null
+  #redone: Redone | null = null
   #headroom: Headroom | null = null
   #lockWaits: LockWaits | null = null
   #watch: HangWatch | null = null
@@ -223,14 +226,11 @@ export class Stream {
         null,
       throttled: this.#throttle.waiting,
       error: this.#error,
-      copy: this.#progress?.view() ?? noCopy,
+      copy: this.#progress?.view() ?? asItStood(this.#options.copyBefore),
       applied: appliedView(this.#appliers, this.#changeRate, this.#lag),
       targets: record.targets.map(({ shard }, i) => targetView(shard, this.#appliers[i] ?? null, this.#lag?.lag(i) ?? null)),
       headroom: this.#headroom?.view() ?? null,
-      resumed:
-        this.#resumed === null
-          ? null
-          : { ...this.#resumed, transactionsRedone: Math.max(this.#resumed.transactionsRedone, this.#consumer?.transactionsRedone ?? 0) },
+      resumed: this.#resumed === null ? null : withRedone(this.#resumed, this.#redone),
     }
   }
 
@@ -253,6 +253,8 @@ export class Stream {
       for (const { retries } of this.#lanes) this.#retries += retries
       this.#lanes = []
       this.#consumer = null
+      if (this.#resumed !== null) this.#resumed = withRedone(this.#resumed, this.#redone)
+      this.#redone = null
       this.#tail = null
       this.#headroom = null
       this.#lockWaits = null
@@ -386,12 +388,15 @@ export class Stream {
       if (copying.size === 0) copyEnded()
       if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
       const before = this.#progress
-      const readBefore = before?.sourceRowsRead ?? this.#options.rowsReadBefore
+      const readBefore = before?.sourceRowsRead ?? this.#options.copyBefore?.sourceRowsRead ?? 0
       const rowsAtMarker = (resumed && copying.size > 0 && before === null ? await readRowsRead(sourceMeta, markerName) : null) ?? 0
-      const progress = new CopyProgress(clock, copying.size > 0 ? tables : [])
+      const landed = await landedRanges(copying.size > 0 ? targets : [], config.rangesKept)
+      const progress =
+        copying.size === 0 && record.copy === 'full'
+          ? await copiedProgress(clock, targets, tables)
+          : progressFrom(clock, landed, copying.size > 0 ? tables : [], targets.length)
       progress.sourceRowsRead = readBefore
       this.#progress = progress
-      if (copying.size === 0 && record.copy === 'full') this.#progress = await copiedProgress(clock, readBefore, targets, tables)
 
       const exclusionOf = (uid: string): TargetShare => {
         const share = this.#options.shares.get(uid)
@@ -478,6 +483,11 @@ export class Stream {
       await announced.load(start)
       const firstMarker = new Wakeup()
       const router = new Router(record.targets.map(({ shard }) => shard))
+      const redone = new Redone(
+        targets.flatMap(({ stored, brokenOff: round }, target) => (round === null ? [] : [{ target, goingTo: stored.intent, round }])),
+        () => this.#options.log.info(redone.most, 'what the last run had begun to apply is done again'),
+      )
+      this.#redone = redone
       const consumer: TailConsumer = new TailConsumer(
         {
           sourceName,
@@ -487,7 +497,7 @@ export class Stream {
           router,
           targets: appliers,
           stoodAt: targets.map(({ stored }) => ({ place: stored.at, within: groupsWithin(start.position, stored.position) })),
-          goingTo: targets.map(({ stored }) => stored.intent),
+          redone,
           severalSources: targets.map(({ mode }) => mode === 'several-sources'),
           touched,
           onTouched: () => xaUpkeep.keysTouched(copier),
@@ -578,7 +588,6 @@ export class Stream {
       } else if (copying.size > 0) {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => lags.measure() }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
-        const landed = await landedRanges(targets, config.rangesKept)
         if (this.#resumed !== null) {
           // What the last run in this process read is known; of one that was killed, what it had reported, and what it had read when it last landed something or wrote a marker.
           const redoneBefore = before?.rowsRedone ?? landed.work.rowsRedone

@@ -28,7 +28,7 @@ const definitions = [
     at_marker BIGINT UNSIGNED NOT NULL, at_groups BIGINT UNSIGNED NOT NULL,
     intent_marker BIGINT UNSIGNED NOT NULL, intent_groups BIGINT UNSIGNED NOT NULL,
     control_marker BIGINT UNSIGNED NOT NULL, copy_state VARCHAR(16) CHARACTER SET ascii NOT NULL,
-    server_identity VARCHAR(512) CHARACTER SET ascii NOT NULL,
+    server_identity VARCHAR(512) CHARACTER SET ascii NOT NULL, round_transactions BIGINT UNSIGNED NOT NULL DEFAULT 0, round_changes BIGINT UNSIGNED NULL,
     PRIMARY KEY (stream_uid, target_uid), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_applier (
     stream_uid ${uid}, target_uid ${uid}, lane INT UNSIGNED NOT NULL, workflow_uid ${uid}, direction ${uid},
@@ -37,7 +37,7 @@ const definitions = [
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_chunk (
     stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
     workflow_uid ${uid}, lo MEDIUMBLOB NULL, hi MEDIUMBLOB NULL, row_count BIGINT UNSIGNED NOT NULL, byte_count BIGINT UNSIGNED NOT NULL,
-    first_path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL, rows_read BIGINT UNSIGNED NOT NULL DEFAULT 0, rows_redone BIGINT UNSIGNED NOT NULL DEFAULT 0,
+    first_path VARCHAR(600) CHARACTER SET ascii COLLATE ascii_bin NULL, rows_read BIGINT UNSIGNED NOT NULL DEFAULT 0, rows_redone BIGINT UNSIGNED NOT NULL DEFAULT 0, chunk_count BIGINT UNSIGNED NOT NULL DEFAULT 1,
     PRIMARY KEY (stream_uid, target_uid, table_name, path), KEY (workflow_uid)) ENGINE=InnoDB`,
   `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_key (
     target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL, workflow_uid ${uid}, clauses MEDIUMBLOB NOT NULL,
@@ -77,6 +77,9 @@ const laterColumns = [
   { table: 'move_chunk', column: 'rows_read', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
   { table: 'move_ddl', column: 'defined', type: 'MEDIUMTEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL' },
   { table: 'move_chunk', column: 'rows_redone', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
+  { table: 'move_stream', column: 'round_transactions', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 0' },
+  { table: 'move_stream', column: 'round_changes', type: 'BIGINT UNSIGNED NULL' },
+  { table: 'move_chunk', column: 'chunk_count', type: 'BIGINT UNSIGNED NOT NULL DEFAULT 1' },
 ] as const
 
 const tableNames = [
@@ -220,6 +223,18 @@ export async function readTarget(conn: Connection, streamUid: string, targetUid:
   }
 }
 
+/** Of a round: transactions of the tail, and row changes in them, for any target; null: not known when it began, of one that goes in parts. */
+export type RoundSize = { readonly transactions: number; readonly changes: number | null }
+
+/** How large the round was whose intent is stored. By itself: a server may still have the tables of a version without it, and others than movers read the rest. */
+export async function readRound(conn: Connection, streamUid: string, targetUid: string): Promise<RoundSize> {
+  const [row] = await conn.allText(
+    `SELECT round_transactions, round_changes FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`,
+  )
+  const changes = row?.round_changes ?? null
+  return { transactions: Number(row?.round_transactions ?? 0), changes: changes === null ? null : Number(changes) }
+}
+
 export type NewTarget = StreamSeed & { at: Coordinate; copyState: 'copying'; serverIdentity: string }
 
 export async function insertTarget(conn: Connection, seed: NewTarget): Promise<void> {
@@ -246,6 +261,8 @@ export type ChunkRow = {
   hi: readonly string[] | null
   rows: number
   bytes: number
+  /** How many were put together in it. */
+  readonly chunks: number
   readonly work: CopyWork
 }
 
@@ -259,7 +276,7 @@ export type CopyWork = {
 
 export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
   const rows = await conn.all(
-    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count, rows_read, rows_redone FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
+    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count, chunk_count, rows_read, rows_redone FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
   )
   return rows.map((row) => ({
     table: row.table_name?.toString() ?? '',
@@ -269,16 +286,28 @@ export async function readChunks(conn: Connection, streamUid: string, targetUid:
     hi: parseBound(row.hi ?? null),
     rows: Number(row.row_count?.toString() ?? 0),
     bytes: Number(row.byte_count?.toString() ?? 0),
+    chunks: Number(row.chunk_count?.toString() ?? 1),
     work: { rowsRead: Number(row.rows_read?.toString() ?? 0), rowsRedone: Number(row.rows_redone?.toString() ?? 0) },
   }))
 }
 
-/** How many rows of each table have landed. */
-export async function readRowsLanded(conn: Connection, streamUid: string, targetUid: string): Promise<Map<string, number>> {
+/** What has landed of each table. */
+export async function readLanded(
+  conn: Connection,
+  streamUid: string,
+  targetUid: string,
+): Promise<Map<string, { rows: number; bytes: number; chunks: number }>> {
   const rows = await conn.all(
-    `SELECT table_name, SUM(row_count) AS row_count FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)} GROUP BY table_name`,
+    `SELECT table_name, SUM(row_count) AS row_count, SUM(byte_count) AS byte_count, SUM(chunk_count) AS chunk_count
+    FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)} GROUP BY table_name`,
   )
-  return new Map(rows.map((row) => [row.table_name?.toString() ?? '', Number(row.row_count?.toString() ?? 0)]))
+  const number = (value: Buffer | null | undefined): number => Number(value?.toString() ?? 0)
+  return new Map(
+    rows.map((row) => [
+      row.table_name?.toString() ?? '',
+      { rows: number(row.row_count), bytes: number(row.byte_count), chunks: number(row.chunk_count) },
+    ]),
+  )
 }
 
 /** A bound is the literals of the key's columns (latin1 text of their bytes), as JSON in ASCII. */
@@ -302,15 +331,16 @@ export const applierSql = {
     at: { position: string; marker: number; groups: number; controlMarker: number },
   ): string =>
     `UPDATE ${moveSchema}.move_stream SET position = ${quoteString(at.position)}, at_marker = ${at.marker}, at_groups = ${at.groups}, control_marker = ${at.controlMarker} WHERE ${streamWhere(streamUid, targetUid)}`,
-  intent: (streamUid: string, targetUid: string, to: Coordinate): string =>
-    `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups} WHERE ${streamWhere(streamUid, targetUid)}`,
+  /** `round`: null: it is not one round that goes there. */
+  intent: (streamUid: string, targetUid: string, to: Coordinate, round: RoundSize | null): string =>
+    `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups}${round === null ? '' : `, round_transactions = ${round.transactions}, round_changes = ${round.changes ?? 'NULL'}`} WHERE ${streamWhere(streamUid, targetUid)}`,
   copyState: (streamUid: string, targetUid: string, state: 'done'): string =>
     `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere(streamUid, targetUid)}`,
   chunks: (streamUid: string, targetUid: string, workflowUid: string, chunks: readonly ChunkRow[]): string =>
-    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count, first_path, rows_read, rows_redone) VALUES ${chunks
+    `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count, first_path, rows_read, rows_redone, chunk_count) VALUES ${chunks
       .map(
         (chunk) =>
-          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes}, ${chunk.first === chunk.path ? 'NULL' : quoteString(chunk.first)}, ${chunk.work.rowsRead}, ${chunk.work.rowsRedone})`,
+          `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes}, ${chunk.first === chunk.path ? 'NULL' : quoteString(chunk.first)}, ${chunk.work.rowsRead}, ${chunk.work.rowsRedone}, ${chunk.chunks})`,
       )
       .join(', ')}`,
   /** Ranges that another takes the place of: goes with its INSERT. */

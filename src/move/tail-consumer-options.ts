@@ -4,6 +4,7 @@ import type { QueryEvent } from '../binlog/source.ts'
 import type { Flavour } from '../mysql/flavour/flavour.ts'
 import type { Announced } from './announced.ts'
 import type { Stamp } from './pending.ts'
+import type { Redone } from './redone.ts'
 import type { Router } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { Coordinate } from './tables.ts'
@@ -25,8 +26,8 @@ export type TailConsumerOptions = {
    * they were applied in (`within`; asked once for each group); by their place where the source has none.
    */
   stoodAt: readonly { readonly place: Coordinate; readonly within: ((gtid: string) => boolean) | null }[]
-  /** Per target: where it was going to when the earlier run ended. Groups up to there are done again. */
-  goingTo: readonly Coordinate[]
+  /** Counts what an earlier run had begun and is done again. */
+  redone: Redone
   severalSources: readonly boolean[]
   touched: TouchedKeys<TablePlan>
   /** Keys have been added to it. */

@@ -57,12 +57,6 @@ export class TailConsumer {
   /** And when it was committed, by the source's clock. */
   beganAtMs: number | null = null
   #committedAtMs: number | null = null
-  readonly #redone: number[] = []
-
-  /** Groups that an earlier run had begun to apply, of the target with most of them. */
-  get transactionsRedone(): number {
-    return Math.max(0, ...this.#redone)
-  }
 
   get latest(): Stamp {
     return this.#latest
@@ -186,6 +180,8 @@ export class TailConsumer {
     if (event.kind === 'xaPrepare') {
       if (!this.#skipGroup) await this.#xa.keep(event.xid, at, group)
       group = []
+      // They count where they are given out: at its commit, if it comes to that.
+      this.#groupRows = 0
     } else if (event.kind === 'xaCommit') {
       group = await this.#xaCommitted(event.xid, at, signal)
     } else if (event.kind === 'commit' && this.#xa.xid !== null && this.#xa.inParts) {
@@ -212,11 +208,10 @@ export class TailConsumer {
       committedAtMs: this.#committedAtMs,
       rowChanges: this.#latest.rowChanges + this.#groupRows,
     }
-    for (const [target, going] of this.#options.goingTo.entries()) {
-      if (compareCoordinates(at, going) <= 0 && !this.#has(target, at)) this.#redone[target] = (this.#redone[target] ?? 0) + 1
-    }
+    const [inParts, has] = [this.#inParts, (target: number): boolean => this.#has(target, at)]
+    this.#options.redone.note({ at, changes: group, inParts, rowChanges: this.#groupRows, has })
     this.#touch(group)
-    for (const { target, change } of group) if (!this.#has(target, at)) targets[target]?.pending.add(change)
+    for (const { target, change } of group) if (!has(target)) targets[target]?.pending.add(change)
     this.#latest = stamp
     if (this.#inParts) for (const target of targets) target.endParts()
     this.#reset()

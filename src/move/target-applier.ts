@@ -33,7 +33,7 @@ import { ownRows } from './own-rows.ts'
 import { writeWhatPasses, type Passed } from './rows-that-pass.ts'
 import { settleAll } from './settle-all.ts'
 import { roundStatements, type LaneStatements } from './statements.ts'
-import { applierSql, compareCoordinates, type Coordinate } from './tables.ts'
+import { applierSql, compareCoordinates, type Coordinate, type RoundSize } from './tables.ts'
 import { Wakeup } from '../base/wakeup.ts'
 
 /** An idle target's position is stored this often, so that a restart reads little again. */
@@ -82,6 +82,8 @@ export class TargetApplier {
   /** 1062s met, for messages and tests. */
   collisions = 0
   #intent: Coordinate
+  /** Where the last round went to: with rows held back X stays behind it. */
+  #roundEnd: Stamp
   #stored: Stamp
   #storedAtMs: number
   #chunks: Chunk[] = []
@@ -131,6 +133,7 @@ export class TargetApplier {
     this.#doing = new Doing(options.clock)
     this.#chunkWaits = new ChunkWaits(options.clock, options.shard)
     this.applied = start.applied
+    this.#roundEnd = start.applied
     this.#stored = start.applied
     this.#storedAtMs = options.clock.monotonicMs()
     this.#intent = start.intent
@@ -384,7 +387,7 @@ export class TargetApplier {
   /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). Resolves when there is room for more. */
   async applyPart(changes: readonly Change[], end: Coordinate, signal: AbortSignal): Promise<void> {
     assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
-    await this.#setIntent(end)
+    await this.#setIntent(end, { transactions: 1, changes: null })
     // What is held back goes with it when its time has come, or when the part has something newer of it.
     for (const change of changes) this.pending.add(change)
     await this.#writePart()
@@ -472,6 +475,7 @@ export class TargetApplier {
     this.#space.ring()
     try {
       await this.#shared(() => this.#applyOrHold(round))
+      this.#roundEnd = round.stamp
       if (this.#held.count > 0) {
         // PROTOCOLS 1.6: the round counts as crashed. X and the position stay.
         await options.failpoints.hit('held.tried')
@@ -548,7 +552,7 @@ export class TargetApplier {
     still.lookedAtMs = clock.monotonicMs()
     if (gone.length === 0) return
     // First the intent: from now on the target lacks them, until the tail has brought what they are.
-    await this.#setIntent({ marker: await writeMarker(), groups: 0 })
+    await this.#setIntent({ marker: await writeMarker(), groups: 0 }, null)
     await failpoints.hit('held.leftOut')
     for (const change of gone) this.#held.drop(change)
     if (this.#held.count === 0) this.#noneHeld()
@@ -599,7 +603,7 @@ export class TargetApplier {
         if (!isCollision(error) || mode !== 'several-sources') throw error
       }
     }
-    await this.#setIntent(round.stamp)
+    await this.#setIntent(round.stamp, this.#sizeOf(round))
     await this.#write(round)
     if (this.#held.count > 0) return
     await failpoints.hit('round.beforePosition')
@@ -662,10 +666,17 @@ export class TargetApplier {
     })
   }
 
-  async #setIntent(to: Coordinate): Promise<void> {
+  /** What of the tail it has, with what has nothing for this target. */
+  #sizeOf({ stamp }: Round): RoundSize {
+    const from = this.#roundEnd.ordinal > this.applied.ordinal ? this.#roundEnd : this.applied
+    return { transactions: stamp.ordinal - from.ordinal, changes: stamp.rowChanges - from.rowChanges }
+  }
+
+  /** What is redone after a crash is told beside the round's size (`redone.ts`). */
+  async #setIntent(to: Coordinate, round: RoundSize | null): Promise<void> {
     const { lanes, streamUid, targetUid, failpoints } = this.options
     if (compareCoordinates(to, this.#intent) > 0) {
-      await lanes[0]?.transaction([applierSql.intent(streamUid, targetUid, to)])
+      await lanes[0]?.transaction([applierSql.intent(streamUid, targetUid, to, round)])
       this.#intent = { marker: to.marker, groups: to.groups }
     }
     await failpoints.hit('round.afterIntent')

@@ -20,7 +20,7 @@ export class XaGroup {
   readonly #options: TailConsumerOptions
   #xid: string | null = null
   #parts = 0
-  /** Row changes given out of the group. */
+  /** Row changes given out of the group; of a reference table, which are for every target, those for one. */
   rowChanges = 0
 
   constructor(options: TailConsumerOptions) {
@@ -88,7 +88,7 @@ export class XaGroup {
       else touched.addUnproven(change.table, change.key, xid)
     }
     if (copying.size > 0) onTouched()
-    this.rowChanges += kept.length
+    this.rowChanges += kept.reduce((rows, { target, change }) => rows + (target === 0 || !change.table.reference ? 1 : 0), 0)
     return [...kept]
   }
 

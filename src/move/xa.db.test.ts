@@ -9,7 +9,7 @@ import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import type { Failpoints } from './crash-points.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
 import { execOf } from './testkit/samples.ts'
-import { fill, World } from './testkit/world.ts'
+import { fill, itemTable, World } from './testkit/world.ts'
 import { TouchedKeys } from './touched.ts'
 
 const servers = new ServerPairs()
@@ -55,6 +55,39 @@ besideEachOther('XA transactions', (flavour) => {
     await world.assertEqual()
     assert.equal(await world.s.value('SELECT COUNT(*) FROM item WHERE v = 111111'), '20')
     other.destroy()
+    await running.stop()
+  })
+
+  test(`1.9 on ${flavour}: row changes of an XA transaction count once, where they are applied: none at PREPARE, none of one that is rolled back; those of a reference table for one target`, async () => {
+    const country = { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (id INT NOT NULL PRIMARY KEY, n INT NOT NULL)' }
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables: [itemTable, country] }, on())
+    await fill(world, 0, 100, 100)
+    await world.s.query('INSERT INTO country VALUES (1, 0), (2, 0), (3, 0)')
+    const record = world.record(0)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    const counted = async (): Promise<number> => {
+      await world.drain(record.uid)
+      return running.stream.report().applied.rowChanges
+    }
+    await using conn = await connect({ ...world.source.config, database: world.sourceRefs[0]!.schema })
+    const before = await counted()
+    for (const [number, outcome, changes] of [
+      [1, 'ROLLBACK', 0],
+      [2, 'COMMIT', 23],
+    ] as const) {
+      const xid = `'${world.prefix}n${number}'`
+      const work = ['UPDATE item SET v = v + 1 WHERE id < 20', 'UPDATE country SET n = n + 1']
+      for (const sql of [`XA START ${xid}`, ...work, `XA END ${xid}`, `XA PREPARE ${xid}`]) await conn.query(sql)
+      assert.equal((await counted()) - before, 0, 'prepared')
+      await conn.query(`XA ${outcome} ${xid}`)
+      assert.equal((await counted()) - before, changes, outcome)
+    }
+    const xid = `'${world.prefix}n3'`
+    for (const sql of [`XA START ${xid}`, 'UPDATE item SET v = v + 1 WHERE id < 5', `XA END ${xid}`, `XA COMMIT ${xid} ONE PHASE`])
+      await conn.query(sql)
+    assert.equal((await counted()) - before, 28, 'in one phase')
+    await world.assertEqual()
     await running.stop()
   })
 

@@ -291,8 +291,16 @@ export type StreamReport = {
   targets: StreamTargetReport[]
   /** How long the binlog from the furthest target's position on will still be kept at least. Null: unknown, or the source never purges by age. */
   headroom: { retentionMs: number; leftMs: number; warning: string | null } | null
-  /** Printed at resume: what was done again. */
-  resumed: { rowsRedone: number; transactionsRedone: number } | null
+  /**
+   * Printed at resume: what was done again. `round`: how large the round of the tail was in whose midst the run before ended, all that is done again unless rows are held back; null: in none's. Its row changes are not known
+   * of a transaction that went in parts.
+   */
+  resumed: {
+    rowsRedone: number
+    transactionsRedone: number
+    changesRedone?: number
+    round?: { transactions: number; changes: number | null } | null
+  } | null
 }
 
 export type VdiffRecord = {

@@ -1,6 +1,6 @@
 /** The record of a comparison: what is shown of it, and the cursors by which another mover goes on. */
 import type { Clock } from '../base/clock.ts'
-import { RateMeter } from '../move/progress.ts'
+import { etaMs, RateMeter, rowsLeft } from '../move/progress.ts'
 import type { ErrorView, VdiffGroup, VdiffReport, VdiffTable } from '../topology/records.ts'
 import { addTally, differences, newTally, type Tally } from './tally.ts'
 
@@ -159,7 +159,7 @@ export class VdiffProgress {
       0,
     )
     const rate = this.ended ? this.#overall(rowsCompared) : this.#rate.rate(rowsCompared)
-    const left = rowsEstimated - rowsCompared
+    const left = rowsLeft(rowsEstimated - rowsCompared, this.ended || (tables.length > 0 && tables.every(({ state }) => state === 'done')))
     return {
       v: 1,
       uid: this.#uid,
@@ -171,7 +171,7 @@ export class VdiffProgress {
       rowsCompared,
       rowsEstimated,
       rowsPerSecond: rate,
-      etaMs: this.ended || left === 0 ? 0 : rate === null || rate === 0 ? null : Math.round((left * 1000) / rate),
+      etaMs: etaMs(left, rate),
       tables: tables.map(({ name, state, last, tally: { repaired: _, orphans, ...counts } }) => ({
         name,
         state,

@@ -132,7 +132,7 @@ const rounds: Mutation[] = [
   {
     rule: '1.5 parts of a transaction go under its intent',
     file: 'src/move/target-applier.ts',
-    edits: [['    await this.#setIntent(end)\n    // What is held', '    // What is held']],
+    edits: [['    await this.#setIntent(end, { transactions: 1, changes: null })\n    // What is held', '    // What is held']],
     ...parts,
   },
   {

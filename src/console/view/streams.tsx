@@ -83,6 +83,7 @@ function Stream({ stream, nowMs }: { stream: StreamView; nowMs: number }) {
               <p class="muted">
                 taken up again where it stood: {plural(resumed.rowsRedone, 'row')} and {plural(resumed.transactionsRedone, 'transaction')}{' '}
                 done again
+                {resumed.round !== null && `, of a round of ${count(resumed.round.transactions)}`}
               </p>
             )}
           </td>

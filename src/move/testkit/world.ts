@@ -155,6 +155,7 @@ export class World implements AsyncDisposable {
       failpoints?: Failpoints
       shares?: ReadonlyMap<string, TargetShare>
       clock?: Clock
+      copyBefore?: StreamReport['copy']
     } = {},
   ): Running {
     const shares = options.shares ?? this.sharesOf([record])
@@ -162,7 +163,7 @@ export class World implements AsyncDisposable {
     const stream = new Stream({
       record,
       mover: 'test',
-      rowsReadBefore: 0,
+      copyBefore: options.copyBefore ?? null,
       mergeWriter: null,
       clock: options.clock ?? systemClock,
       log: silentLog,

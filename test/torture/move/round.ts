@@ -346,10 +346,10 @@ class Round {
           const before = seen.get(`${report.streamUid} ${text}`)
           const now = JSON.stringify(report.resumed)
           if (before === now) continue
-          const [rows, transactions] = before === undefined ? [0, 0] : Object.values(JSON.parse(before) as StreamReport['resumed'] & object)
+          const known = before === undefined ? null : (JSON.parse(before) as NonNullable<StreamReport['resumed']>)
           if (before === undefined) this.#figures.resumes++
-          this.#figures.redoneRows += report.resumed.rowsRedone - (rows ?? 0)
-          this.#figures.redoneTransactions += report.resumed.transactionsRedone - (transactions ?? 0)
+          this.#figures.redoneRows += report.resumed.rowsRedone - (known?.rowsRedone ?? 0)
+          this.#figures.redoneTransactions += report.resumed.transactionsRedone - (known?.transactionsRedone ?? 0)
           seen.set(`${report.streamUid} ${text}`, now)
         }
       }
