@@ -240,6 +240,14 @@ export const sessions: readonly Refusal[] = [
     },
   },
   {
+    what: "SET PASSWORD, ALTER USER, DROP USER, GRANT, REVOKE and SET DEFAULT ROLE for the session's own account on the server, or `sw_gate`, `sw_admin`, `sw_mover` by name (in every keyspace)",
+    why: 'every client of the gate is sw_gate there, which could connect no more; clients have accounts of the gate (`shardwright user`)',
+    statements: {
+      "ALTER USER sw_gate@'%' IDENTIFIED BY 'gate-secret'": 'SW-GATE-012',
+      "GRANT PROCESS ON *.* TO sw_gate@'%'": 'SW-GATE-012',
+    },
+  },
+  {
     what: 'LOCK TABLES, CALL, HANDLER, XA, FLUSH, PREPARE by text and other statements about one server',
     why: 'the same; in unsharded keyspaces they are answered',
     statements: {

@@ -36,6 +36,8 @@ export type Backend = {
   signature: string
   /** Carries state that no signature names. */
   dirty: boolean
+  /** Sequences of which its holder has drawn here (drawn.ts). */
+  drawn: Set<string> | null
   /** By text; oldest use first. */
   readonly statements: Map<string, BackendStatement>
   lastUsedMs: number
@@ -190,6 +192,7 @@ export class BackendPool {
         pool: this,
         signature: '',
         dirty: false,
+        drawn: null,
         statements: new Map(),
         lastUsedMs: this.#options.clock.monotonicMs(),
         holder: null,
@@ -225,6 +228,7 @@ export class BackendPool {
   /** Gives a connection back. It must have no open transaction and no outstanding command. */
   give(backend: Backend): void {
     backend.holder = null
+    backend.drawn = null
     if (!backend.connection.open) return
     if (this.#closed || struck.has(backend.connection) || backend.connection.inTransaction || backend.connection.outstanding > 0) {
       backend.connection.destroy()

@@ -6,22 +6,24 @@ import { decodeErr } from '../wire/err.ts'
 import { FrameParser } from '../wire/frames.ts'
 import { Reader } from '../wire/reader.ts'
 import { scanTextRow } from '../wire/text-row.ts'
+import type { Capture } from '../mysql/server-channel.ts'
 
-const nothing = Buffer.alloc(0)
 const okByte = 0x00
 const errorByte = 0xff
 const eofByte = 0xfe
 /** A row may begin with the same byte, and is longer then. */
 const eofBytesMax = 8
 
-export class CapturedAnswer {
+export class CapturedAnswer implements Capture {
   readonly #frames: Buffer[] = []
 
-  /** For `ServerChannel.rewrite`: nothing goes out. */
-  readonly take = (frames: Buffer): Buffer => {
+  take(frames: Buffer): void {
     // A copy: what a server sent lies in a buffer that is read into again.
     this.#frames.push(Buffer.from(frames))
-    return nothing
+  }
+
+  restart(): void {
+    this.#frames.length = 0
   }
 
   /** Throws what the client would have been told. */

@@ -4,6 +4,8 @@
  * first words and single tokens are looked at, so every dialect passes; in doubt it is a write. Pure; cached by the lexer's key.
  */
 import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
+import { drawnAt } from './drawn.ts'
+import { mayConcernAccounts } from './own-account.ts'
 import type { Pin } from './plan/plan.ts'
 import { callsStored, rereadable } from './pure-functions.ts'
 import { isOfDiagnostics, sessionCallAt, type SessionCall } from './session-calls.ts'
@@ -41,6 +43,11 @@ export type Relay = {
   readonly readsVariables: boolean
   /** Sets LAST_INSERT_ID() where no OK tells it. */
   readonly setsInsertId: boolean
+  /** About accounts of the server, of which the gate's own is one. */
+  readonly accounts: boolean
+  /** Sequences that it takes a number of; and those of which it asks what was taken last, and had not taken itself by then. */
+  readonly draws: readonly string[]
+  readonly asksDrawn: readonly string[]
 }
 
 export type Passthrough =
@@ -192,6 +199,8 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   const qualifiers: number[] = []
   const sessionCalls: SessionCall[] = []
   const routine = routineVerbs.has(verb) || words.raw(1) === ':'
+  const draws: string[] = []
+  const asksDrawn: string[] = []
   let locks = false
   let readsVariables = false
   let setsInsertId = false
@@ -241,8 +250,14 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
       case 'NEXTVAL':
       case 'SETVAL':
       case 'NEXT':
-        if (effect === 'read' && (called || words.at(i + 1) === 'VALUE')) effect = 'write'
+      case 'LASTVAL':
+      case 'PREVIOUS': {
+        const drawn = rowVerbs.has(verb) ? drawnAt(words, i) : null
+        if (drawn?.how === 'draws') draws.push(drawn.sequence)
+        if (drawn?.how === 'asks' && !draws.includes(drawn.sequence)) asksDrawn.push(drawn.sequence)
+        if (effect === 'read' && (drawn?.how === 'draws' || (word === 'SETVAL' && called))) effect = 'write'
         break
+      }
       case 'UPDATE':
         if (reading && ['FOR', 'NO'].includes(words.at(i - 1))) effect = effect === 'write' ? 'write' : 'lock'
         else if (verb === 'WITH') effect = 'write'
@@ -287,6 +302,9 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     locks,
     readsVariables,
     setsInsertId,
+    draws,
+    asksDrawn,
+    accounts: mayConcernAccounts(words, lexed.count),
     rereadable: effect === 'read' && pure,
     onlyLocks: effect === 'lock' && pure,
     implicitCommit: implicitCommitVerbs.has(verb) && !temporary && !commitsNothing(verb, second),

@@ -5,6 +5,7 @@
  */
 import { HEADER_BYTES } from '../wire/frames.ts'
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
+import type { Capture } from '../mysql/server-channel.ts'
 import { clientError } from './client-error.ts'
 import type { Quota } from './guard.ts'
 import { errorFrame } from './replies.ts'
@@ -18,6 +19,8 @@ const interrupted = 1317
 export type AnswerTarget = {
   write(frames: Buffer): void
   readonly bufferedBytes: number
+  /** Not null: nothing of what is written goes to the client. */
+  readonly capture: Capture | null
   /** Calls back when the client has taken what was written. */
   onDrain(listener: () => void): void
 }
@@ -65,6 +68,7 @@ export class Relayer implements RelaySink {
     this.#exceeded = null
     this.#cut = null
     this.passedOn = false
+    this.#target.capture?.restart()
     return new Promise((resolve, reject) => {
       this.#resolve = resolve
       this.#reject = reject
@@ -174,7 +178,7 @@ export class Relayer implements RelaySink {
   }
 
   #send(frames: Buffer): void {
-    this.passedOn = true
+    this.passedOn = this.#target.capture === null
     this.#target.write(frames)
     if (this.#cut !== null || this.#paused !== null || this.#target.bufferedBytes <= this.#bufferBytesMax) return
     const connection = this.#connection

@@ -118,7 +118,12 @@ export class SessionConnections {
   done(backend: Backend, keepAtHand: boolean): void {
     if (this.isPinned(backend)) return
     if (this.#atHand !== null && this.#atHand !== backend) this.releaseAtHand()
-    if (keepAtHand && backend.connection.open && !backend.connection.inTransaction && backend.pool.linger(this.#letGo)) {
+    if (
+      (keepAtHand || backend.drawn !== null) &&
+      backend.connection.open &&
+      !backend.connection.inTransaction &&
+      backend.pool.linger(this.#letGo)
+    ) {
       this.#atHand = backend
       return
     }

@@ -9,6 +9,7 @@ import { gateErrors } from './errors.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
 import { onServer } from './on-server.ts'
+import { refuseOwnAccountsOf } from './own-account.ts'
 import { notTheFoundRows } from './own-statements.ts'
 import type { Passthrough, Relay } from './passthrough.ts'
 import type { Qualified } from './qualified.ts'
@@ -79,6 +80,7 @@ export class PreparedStatements {
   async prepare(text: Buffer, keyspaceName: string, signal: AbortSignal): Promise<Buffer> {
     this.#lastId = null
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
+    const { key: shape } = lexed
     if (lexed.next >= 0 && statementsOf(text, modeOf(this.#runner.settings)) !== null)
       throw gateErrors.severalStatements({
         near: text.toString('utf8', lexed.next, lexed.next + 60).trim(),
@@ -95,6 +97,7 @@ export class PreparedStatements {
     const lex = (): Lexed => lexStatement(text, modeOf(this.#runner.settings))
     if (this.#access.restricted) this.#access.judge(passthrough, lex, keyspaceName)
     if (keyspaceName === '' && needsKeyspace(lex, passthrough)) throw gateErrors.noKeyspace()
+    if (passthrough.kind === 'relay' && passthrough.accounts) refuseOwnAccountsOf(keyspace, lex(), modeOf(this.#runner.settings))
     // As a session that is in it would: the planner alone knows whether the names before dots are an unsharded keyspace's.
     const onOne =
       passthrough.kind === 'relay' && keyspace.record.sharded && passthrough.qualifiers.length > 0
@@ -115,7 +118,7 @@ export class PreparedStatements {
       text,
       schema: this.#core.watch.view.keyspaces.get(target)?.shards[0]?.schema,
       key: (elsewhere?.sql ?? text).toString('latin1'),
-      shape: lexed.key,
+      shape,
       keyspace: target,
       sent: elsewhere?.sql ?? text,
       passthrough,

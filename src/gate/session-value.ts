@@ -52,13 +52,12 @@ async function answered(context: SessionContext, { keyspace, expression, signal,
   if (whole.tables.length > 0) {
     const asked = async (what: string): Promise<ReturnType<CapturedAnswer['rows']>> => {
       const captured = new CapturedAnswer()
-      const before = client.rewrite
-      client.rewrite = captured.take
+      client.capture = captured
       try {
         // With a LIMIT of its own: sql_select_limit does not count for it.
         await query(Buffer.from(`SELECT ${what} LIMIT 1`, 'latin1'))
       } finally {
-        client.rewrite = before
+        client.capture = null
       }
       return captured.rows(client.extendedMetadata)
     }

@@ -25,6 +25,7 @@ import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
 import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
 import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts'
+import { refuseOwnAccountsOf } from './own-account.ts'
 import { notTheConditions, notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached, relayed } from './passthrough-cache.ts'
 import type { Relay } from './passthrough.ts'
@@ -358,9 +359,10 @@ export class Session implements OwnSession {
     if (this.#guard.on) this.#guard.end()
     this.#relayer.stopped = null
     this.#client.rewrite = null
-    if (this.#shape === null) return
     const { figures } = this.#runner
-    this.#core.shapes.note(this.keyspace, this.#shape, this.#core.clock.monotonicMs() - this.#sinceMs, figures)
+    if (figures.failed) this.#runner.affectedRows = -1n
+    // What has no shape of its own (PREPARE, a text that can't be cut) leaves nothing to the next one that has.
+    if (this.#shape !== null) this.#core.shapes.note(this.keyspace, this.#shape, this.#core.clock.monotonicMs() - this.#sinceMs, figures)
     figures.rows = 0
     figures.shards = 0
     figures.failed = false
@@ -519,6 +521,7 @@ export class Session implements OwnSession {
 
   #forServers(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.watch.view.keyspaces.get(this.keyspace)
+    if (relay.accounts) refuseOwnAccountsOf(keyspace, lexStatement(sql, modeOf(this.#runner.settings)), modeOf(this.#runner.settings))
     if (keyspace?.record.sharded === true) {
       if (relay.needsPrevious === 'diagnostics') {
         const counts = relay.sessionCalls.filter(isOfDiagnostics)

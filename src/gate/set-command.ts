@@ -22,7 +22,7 @@ import { effectOfSet, toCompute } from './session-set.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { Words } from './statement-words.ts'
 import { ServerError } from '../mysql/errors.ts'
-import type { SetAssignments, SetOne } from './set-statement.ts'
+import { setsOfAccount, type SetAssignments, type SetOne } from './set-statement.ts'
 import type { SessionSettings } from './settings.ts'
 import type { Sharded } from './sharded.ts'
 import { refuseOtherSpelling } from './variable-names.ts'
@@ -47,6 +47,12 @@ export async function setSession(s: Setting, assignments: SetAssignments, lexed:
         construct: 'a SET that the gate does not read',
         reason: 'it would be in force on one shard, and the keyspace stands on several',
         fix: 'set variables by their names, or USE an unsharded keyspace for it',
+      })
+    if (setsOfAccount(lexed))
+      throw gateErrors.notForwarded({
+        construct: "a password or default role of the server's account among other SETs",
+        reason: 'whose it is can not be told, and the account of the gate must keep what it has',
+        fix: "name the account in a statement of its own: SET PASSWORD FOR …; clients' own accounts are the gate's (`shardwright user`)",
       })
     return await pass(s, keyspace.name, sql, ['unknown'])
   }

@@ -37,6 +37,8 @@ export function parseSet(lexed: Lexed): SetAssignments {
       out.push({ target: { kind: 'character-set' }, from: word(at) === 'CHARSET' ? at + 1 : at + 2, to })
     } else {
       const equals = text(at + 1)
+      // No variable, also where others are set before it (MariaDB): the password of an account.
+      if (scope === null && word(at) === 'PASSWORD') return null
       if (equals !== '=' && equals !== ':=') return null
       if (kind === Kind.UserVariable)
         out.push({
@@ -68,6 +70,15 @@ export function parseSet(lexed: Lexed): SetAssignments {
     i = to + 1
   }
   return out.length === 0 ? null : out
+}
+
+/** `SET @a = 1, PASSWORD = 'x'`, `…, DEFAULT ROLE r` (MariaDB): the password and role of an account of the server. */
+export function setsOfAccount(lexed: Lexed): boolean {
+  for (let i = 1; i < lexed.count; i = endOfValue(lexed, i) + 1) {
+    const first = lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
+    if (first === 'PASSWORD' || first === 'DEFAULT') return true
+  }
+  return false
 }
 
 function endOfValue(lexed: Lexed, from: number): number {

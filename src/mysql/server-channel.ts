@@ -51,6 +51,13 @@ class Command implements ClientCommand {
   }
 }
 
+/** Takes what would be written. */
+export type Capture = {
+  take(frames: Buffer): void
+  /** An answer begins: what came of one that broke off, and is asked for again, is none. */
+  restart(): void
+}
+
 export class ServerChannel {
   readonly address: string
   tls = false
@@ -58,6 +65,8 @@ export class ServerChannel {
   sequence = 0
   /** What is done to frames before they are written; null: nothing. */
   rewrite: ((frames: Buffer) => Buffer) | null = null
+  /** Null: the client gets it. */
+  capture: Capture | null = null
 
   #socket: Socket
   readonly #parser: FrameParser
@@ -151,7 +160,9 @@ export class ServerChannel {
   }
 
   write(frames: Buffer): void {
-    if (!this.#closed) this.#socket.write(this.rewrite === null ? frames : this.rewrite(frames))
+    if (this.#closed) return
+    if (this.capture !== null) this.capture.take(frames)
+    else this.#socket.write(this.rewrite === null ? frames : this.rewrite(frames))
   }
 
   /** Calls back once the client has taken what was written, or is gone. */

@@ -1,0 +1,30 @@
+/**
+ * LASTVAL(s) and PREVIOUS VALUE FOR s (MariaDB) tell what the connection drew last of a sequence. It is the session's own only on the connection that the session drew on, and only as long
+ * as nobody else had that one in between: elsewhere it would be another session's, or NULL.
+ */
+import type { Backend } from './backend.ts'
+import { gateErrors } from './errors.ts'
+import type { Words } from './statement-words.ts'
+
+/** The sequence that a call at a token names, as it is written, in lower case; null: there is no such call. */
+export function drawnAt(words: Words, at: number): { readonly how: 'draws' | 'asks'; readonly sequence: string } | null {
+  const how = ({ NEXTVAL: 'draws', NEXT: 'draws', LASTVAL: 'asks', PREVIOUS: 'asks' } as const)[words.at(at) as 'NEXT']
+  if (how === undefined) return null
+  const called = words.raw(at + 1) === '('
+  const isStandard = words.at(at + 1) === 'VALUE' && words.at(at + 2) === 'FOR'
+  if (words.at(at).endsWith('VAL') ? !called : !isStandard) return null
+  const from = called ? at + 2 : at + 3
+  const name = words.raw(from + 1) === '.' ? `${words.name(from)}.${words.name(from + 2)}` : words.name(from)
+  return { how, sequence: name.toLowerCase() }
+}
+
+/** Errors: SW-GATE-012 the session has not drawn these on this connection. */
+export function requireDrawn({ drawn }: Pick<Backend, 'drawn'>, sequences: readonly string[]): void {
+  const missing = sequences.find((sequence) => drawn?.has(sequence) !== true)
+  if (missing === undefined) return
+  throw gateErrors.notForwarded({
+    construct: `the last value of sequence ${missing}`,
+    reason: 'a server keeps it for the connection that drew it, and connections are shared: this one would tell what another session drew',
+    fix: 'keep the number that NEXTVAL gave, or draw and ask in one transaction, with the sequence written alike',
+  })
+}
