@@ -47,7 +47,8 @@ export class Channel {
     this.#parser = new FrameParser((data, start, end, nextSequence, joined) => {
       const exchange = this.#queue[this.#head]
       if (exchange === undefined) {
-        // Unasked: the server says goodbye (shutdown, idle timeout) with an ERR before it closes. Anything else is out of step.
+        // Unasked: the server says goodbye (shutdown, idle timeout) with an ERR before it closes. Anything else is out of step. What were sent now it would not read: it is closed
+        // at once, so that whoever would use it is told that nothing was sent.
         this.#unasked(data, start, end)
         return
       }
@@ -200,8 +201,7 @@ export class Channel {
   }
 
   #unasked(data: Buffer, start: number, end: number): void {
-    if (data[start] === 0xff) this.#error ??= new Error(data.toString('utf8', start + 3, end))
-    else this.destroy(new Error(unaskedReason))
+    this.destroy(new Error(data[start] === 0xff ? data.toString('utf8', start + 3, end) : unaskedReason))
   }
 
   #gone(): void {
