@@ -9,7 +9,7 @@ import type { Backend } from './backend.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
 import { baseModeOf } from './server-modes.ts'
-import { onlyByReset, readsOtherwise, statementsBetween, withoutVariables } from './settings.ts'
+import { onlyByReset, readsOtherwise, statementsBetween, withoutInstant, withoutVariables } from './settings.ts'
 
 /**
  * Errors: what the server says of a setting; the connection is closed then.
@@ -20,7 +20,8 @@ export async function bringTo(backend: Backend, wanted: string, refused: (end: {
   const statements = statementsBetween(backend.signature, wanted, baseModeOf(backend.connection))
   if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
   backend.signature = wanted
-  const settings = withoutVariables(wanted)
+  // To what the gate has evaluated itself a server can always be set.
+  const settings = withoutInstant(withoutVariables(wanted))
   const { acceptedSignatures } = backend.pool
   if (acceptedSignatures.has(settings)) {
     for (const sql of statements) pipelineFramed(backend, command(sql), refused)

@@ -11,6 +11,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { gateErrors } from './errors.ts'
+import { withoutInstant } from './settings.ts'
 
 /** KILL QUERY was sent for what ran on them: it may come after that has ended, and must not meet somebody else's statement. */
 const struck = new WeakSet<Connection>()
@@ -102,9 +103,10 @@ export class BackendPool {
 
   #tryTake(signature: string): Backend | undefined {
     const idle = this.#idle
+    const wanted = withoutInstant(signature)
     for (let i = idle.length - 1, seen = 0; i >= 0 && seen < 8; i--, seen++) {
       const backend = idle[i] as Backend
-      if (backend.signature !== signature) continue
+      if (backend.signature !== wanted && withoutInstant(backend.signature) !== wanted) continue
       if (i === idle.length - 1) idle.pop()
       else idle.splice(i, 1)
       if (backend.connection.open) return backend

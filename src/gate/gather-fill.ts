@@ -18,10 +18,10 @@ import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
 import type { Runner } from './runner.ts'
-import { ownInstant, sendBefore } from './instant.ts'
 import { marked } from './inner-statements.ts'
 import type { Scatter } from './scatter.ts'
 import { baseModeOf } from './server-modes.ts'
+import { atInstant } from './settings.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -75,7 +75,9 @@ export async function fill(
   let left = bytesMax
   for (const step of job.steps) left -= await fillStep(step, into, made, readers, inputs, left)
   await made
-  sendBefore(into.connection, `SET sql_mode=${sqlMode ?? baseModeOf(into.connection)}`)
+  const { connection } = into
+  // In front of what follows; a server that refuses it is not what we think it is.
+  connection.query(`SET sql_mode=${sqlMode ?? baseModeOf(connection)}`).catch((error: unknown) => connection.destroy(error as Error))
 }
 
 /** @throws StaleColumns */
@@ -303,6 +305,8 @@ export class Readers {
   readonly #timestamp: string | null
   readonly #mayWrite: boolean
   readonly #open = new Map<string, Promise<Backend>>()
+  /** Something was sent to a shard. */
+  asked = false
 
   /** @param mayWrite what is asked of the shards may call what writes: a COMMIT that fails is told then */
   constructor(
@@ -331,6 +335,7 @@ export class Readers {
     const backend = await this.#of(shard)
     const branch = this.#transaction?.branches.get(shard.uid)
     if (branch !== undefined && locks) branch.locked = true
+    this.asked = true
     await marked(this.#scatter, backend.connection, 'read', async () => {
       const stream = await backend.connection.rows(text)
       for await (const batch of stream) {
@@ -356,23 +361,21 @@ export class Readers {
   #of(shard: ShardView): Promise<Backend> {
     let backend = this.#open.get(shard.uid)
     if (backend === undefined) {
-      backend = this.#connect(shard).then((connected) => {
-        if (this.#timestamp !== null) sendBefore(connected.connection, `SET timestamp=${this.#timestamp}`)
-        return connected
-      })
+      backend = this.#connect(shard)
       this.#open.set(shard.uid, backend)
     }
     return backend
   }
 
   async #connect(shard: ShardView): Promise<Backend> {
+    const wanted = atInstant(this.#runner.settings.unlimited, this.#timestamp)
     if (this.#transaction !== null) {
-      const branch = await this.#runner.openBranch(this.#transaction, shard)
+      const branch = await this.#runner.openBranch(this.#transaction, shard, wanted)
       branch.statements++
       branch.wrote ||= this.#mayWrite
       return branch.backend
     }
-    const backend = await this.#runner.openPlain(shard)
+    const backend = await this.#runner.openPlain(shard, wanted)
     if (this.#snapshot) {
       // Sent before what is read in it, and waited for with that. Of one statement's tables a server takes one snapshot at every level: below REPEATABLE READ each of ours would have another.
       const begun = backend.connection.pipeline([
@@ -385,12 +388,10 @@ export class Readers {
   }
 
   async end(): Promise<void> {
-    if (this.#transaction !== null && this.#timestamp === null) return
+    if (this.#transaction !== null) return
     for (const opening of this.#open.values()) {
       const backend = await opening.catch(() => null)
       if (backend === null) continue
-      if (this.#timestamp !== null && backend.connection.open) await backend.connection.query(ownInstant).catch(() => {})
-      if (this.#transaction !== null) continue
       if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})
       this.#runner.connections.done(backend, false)
     }

@@ -16,6 +16,7 @@ import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
 import type { ReadOptions, RunningPart, ScatterResult } from './scatter-parts.ts'
+import { atInstant } from './settings.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -71,14 +72,16 @@ export class Gather {
         } as const
         await fill(job, into, readers, inputs, this.#core.config.scatterBytesMax, settings.get('sql_mode'))
         at = home
-        // The client's own SELECT: from here on its sql_select_limit counts.
-        if (scratch.signature !== settings.signature) await connections.bringToSettings(scratch, settings.signature)
+        // The client's own SELECT: from here on its sql_select_limit counts, and the instant.
+        const wanted = atInstant(settings.signature, options.timestamp)
+        if (scratch.signature !== wanted) await connections.bringToSettings(scratch, wanted)
       } catch (error) {
         const refusal = await this.#scatter.judgeRead(
           at,
           error as Error,
           transaction,
-          transaction === null || had === 0,
+          // What a part has called outside a transaction stands.
+          transaction === null ? options.rereadable || !readers.asked : had === 0,
           options.rereadable,
         )
         return { kind: 'refused', shard: at, cause: refusal }

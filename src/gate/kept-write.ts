@@ -11,7 +11,6 @@ import type { Core } from './core.ts'
 import type { Held } from './memory.ts'
 import { valueOf } from './gather-fill.ts'
 import { marked, type Marks } from './inner-statements.ts'
-import { ownInstant, sendBefore } from './instant.ts'
 import { LookupWrites, nameOf, sweepAfter } from './lookup-writes.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { heldValue } from './plan/convert.ts'
@@ -19,6 +18,7 @@ import type { WriteTarget } from './plan/gather-types.ts'
 import type { LookupChange, LookupEntry, OwnedLookup } from './plan/lookup.ts'
 import type { Runner } from './runner.ts'
 import type { WriteHooks } from './scatter-parts.ts'
+import { atInstant } from './settings.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -86,16 +86,11 @@ export class KeptWrite implements WriteHooks {
     const old: LookupEntry[] = []
     const made: LookupEntry[] = []
     for (const { shard, text } of reads) {
-      const branch = await this.#runner.openBranch(on, shard, this.#runner.settings.unlimitedInUnicode)
+      const branch = await this.#runner.openBranch(on, shard, atInstant(this.#runner.settings.unlimitedInUnicode, instant))
       branch.statements++
       branch.locked = true
       const { connection } = branch.backend
-      if (instant !== null) sendBefore(connection, `SET timestamp=${instant}`)
-      try {
-        await marked(this.#marks, connection, 'write', async () => await this.#readRows(connection, text, change, old, made))
-      } finally {
-        if (instant !== null && connection.open) sendBefore(connection, ownInstant)
-      }
+      await marked(this.#marks, connection, 'write', async () => await this.#readRows(connection, text, change, old, made))
       this.#signal.throwIfAborted()
     }
     sweepAfter(this.#core, on, this.#keyspace.name, old)

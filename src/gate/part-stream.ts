@@ -1,14 +1,12 @@
 /** One shard's part of a statement: the stream of a read, the outcome of a write. */
 import type { Connection, Result, RowStream } from '../mysql/connection.ts'
 import type { Backend } from './backend.ts'
-import { sendBefore } from './instant.ts'
 import { executionOf, typesKey } from './parameters.ts'
 import { closeStatement, prepareOn, prepareRaw } from './prepared.ts'
 import type { Executed, Part, ReadOptions } from './scatter-parts.ts'
 
 /** As a prepared statement where the client's is one: names, types and values are then those of the server's binary form. */
-export async function open(part: Part, backend: Backend, { params, timestamp }: ReadOptions): Promise<RowStream> {
-  if (timestamp !== null) sendBefore(backend.connection, `SET timestamp=${timestamp}`)
+export async function open(part: Part, backend: Backend, { params }: ReadOptions): Promise<RowStream> {
   if (part.parameters === undefined) return await backend.connection.rows(part.text)
   const on = await prepareOn(backend, part.text.toString('latin1') + typesKey(part.parameters, params), part.text)
   on.boundTypes = null

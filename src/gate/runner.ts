@@ -378,7 +378,11 @@ export class Runner implements TransactionHost {
 
   async beginBranch(branch: Branch, transaction: Transaction): Promise<void> {
     const { backend } = branch
-    for (const sql of transaction.options.before) await backend.connection.query(sql)
+    const { before } = transaction.options
+    const { dirty } = backend
+    // Until something begins a server keeps it, for whoever comes then.
+    if (before.length > 0) backend.dirty = true
+    for (const sql of before) await backend.connection.query(sql)
     const xaStart = transaction.xaStart(branch)
     if (xaStart !== null) {
       await backend.connection.query(xaStart)
@@ -390,6 +394,7 @@ export class Runner implements TransactionHost {
       if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
       else await backend.connection.query(sql)
     }
+    if (transaction.explicit) backend.dirty = dirty
     for (const { sql } of transaction.savepoints) await backend.connection.query(sql)
     branch.begun = true
   }
@@ -397,7 +402,12 @@ export class Runner implements TransactionHost {
   /** A connection for a read outside transactions, which may be on several; give it back by `connections.done`. */
   async openPlain(shard: ShardView, wanted = this.settings.unlimited): Promise<Backend> {
     const backend = await this.connections.openPlain(shard, wanted)
-    if (this.nextTransaction.length > 0) await this.applyNext(backend)
+    try {
+      if (this.nextTransaction.length > 0) await this.applyNext(backend)
+    } catch (error) {
+      this.connections.done(backend, false)
+      throw error
+    }
     return backend
   }
 

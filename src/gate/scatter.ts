@@ -24,14 +24,14 @@ import { ResultWriter } from './result-writer.ts'
 import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
-import { instantOf, ownInstant, sendBefore } from './instant.ts'
+import { instantOf } from './instant.ts'
 import { drain, open, performed } from './part-stream.ts'
 import type { Part, ReadOptions, RunningPart, ScatterResult, WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
-import { showingText } from './settings.ts'
+import { atInstant, showingText } from './settings.ts'
 import { shardName, type Branch, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -67,7 +67,7 @@ export class Scatter {
     // A shard's part of groups must be whole; of rows, the first of each shard hold the first of all.
     const own = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
     const bytes = settings.hidesText && merge.kind !== 'concat'
-    const wanted = bytes ? showingText(own) : own
+    const wanted = atInstant(bytes ? showingText(own) : own, options.timestamp)
     const leave =
       transaction === null && parts.length > 1
         ? await this.#core.pools.admit(
@@ -78,7 +78,7 @@ export class Scatter {
     const opened: { shard: ShardView; backend: Backend; branch: Branch | null; stream: RowStream }[] = []
     const marks: RunningPart[] = []
     const held = this.#core.held.open()
-    let failed: { shard: ShardView; error: Error } | null = null
+    const failures: { shard: ShardView; error: Error }[] = []
     await Promise.all(
       parts.map(async (part, i) => {
         try {
@@ -100,12 +100,14 @@ export class Scatter {
             throw error
           }
         } catch (error) {
-          failed ??= { shard: part.shard, error: error as Error }
+          failures.push({ shard: part.shard, error: error as Error })
         }
       }),
     )
     try {
-      let problem = failed as { shard: ShardView; error: Error } | null
+      // What nobody knows of one of them, no words of another tell.
+      const unknown = options.rereadable ? undefined : failures.find(({ error }) => isUnknown(error))
+      let problem = unknown ?? failures[0] ?? null
       if (problem === null) {
         try {
           const [first] = parts
@@ -143,7 +145,6 @@ export class Scatter {
         if (o === undefined) continue
         warned += o.stream.warnings
         if (problem === null && o.stream.warnings > 0) listed.push(await warningsOf(o.backend.connection).catch(() => []))
-        if (options.timestamp !== null && o.backend.connection.open) await o.backend.connection.query(ownInstant).catch(() => {})
         if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
         else if (problem === null) o.branch.open = o.backend.connection.inTransaction
@@ -160,9 +161,14 @@ export class Scatter {
       const unseen = !writer.started
       if (unseen) writer.reset()
       const fresh = transaction === null || had === 0
+      // Outside a transaction, what the others have called stands.
+      const acted = transaction === null && !options.rereadable && (unknown !== undefined || opened.some((o) => o !== undefined))
       const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && unseen, options.rereadable && unseen)
-      if (refusal !== null) return { kind: 'refused', shard: problem.shard, cause: refusal }
-      const final = await this.#final(problem.shard, problem.error, transaction)
+      if (refusal !== null && !acted) return { kind: 'refused', shard: problem.shard, cause: refusal }
+      const final =
+        refusal === null
+          ? await this.#final(problem.shard, problem.error, transaction, options.rereadable)
+          : gateErrors.partlyDone({ shard: shardName(problem.shard), cause: refusal.message }, problem.error)
       if (unseen) throw final
       writer.fail(this.#said(final))
       return { kind: 'done', value: undefined }
@@ -207,7 +213,7 @@ export class Scatter {
     try {
       for (const part of typeof given === 'function' ? await given(on, instant) : given) {
         at = part.shard
-        const branch = await this.#runner.openBranch(on, part.shard)
+        const branch = await this.#runner.openBranch(on, part.shard, atInstant(this.#runner.settings.unlimited, instant))
         const mark: RunningPart = { connection: branch.backend.connection, effect: 'write' }
         this.#running.add(mark)
         try {
@@ -216,7 +222,6 @@ export class Scatter {
           if (first) done.push(branch)
           branch.statements++
           const ahead = own === null && first ? ['SAVEPOINT sw_statement'] : []
-          if (instant !== null) ahead.push(`SET timestamp=${instant}`)
           const result = await performed(part, branch.backend, ahead)
           branch.wrote = true
           branch.open = branch.backend.connection.inTransaction
@@ -224,8 +229,6 @@ export class Scatter {
           if (result.warnings > 0) listed.push(await warningsOf(branch.backend.connection))
         } finally {
           this.#running.delete(mark)
-          // Answered with what comes next on it, a COMMIT at the latest.
-          if (instant !== null && branch.backend.connection.open) sendBefore(branch.backend.connection, ownInstant)
         }
       }
       await hooks?.beforeCommit(results)
@@ -247,9 +250,10 @@ export class Scatter {
       if (own !== null) {
         await own.rollback()
         // Rolled back on all, or refused at the first COMMIT: nothing stands, so it may be tried again.
-        const refusal = isSwError(problem, 'SW-GATE-207') ? problem : await this.#judge(at, problem, null, true, false)
+        const refusal = isSwError(problem, 'SW-GATE-207') ? problem : await this.#judge(at, problem, null, true, true)
         if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
-        if (isConnectionLost(problem))
+        // The words that a connection ends with are no answer to a statement.
+        if (isConnectionLost(problem) || isKilled(problem))
           throw gateErrors.partialWrite({ shard: shardName(at), cause: 'its connection was lost before the commit' }, problem)
         throw problem
       }
@@ -284,7 +288,7 @@ export class Scatter {
       }
       const refusal = await this.#judge(at, problem, on, had === 0 && effect !== 'lock', false)
       if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
-      throw await this.#final(at, problem, on)
+      throw await this.#final(at, problem, on, false)
     } finally {
       leave?.()
       await hooks?.end()
@@ -302,7 +306,7 @@ export class Scatter {
     rereadable: boolean,
   ): Promise<Error> {
     const refusal = await this.#judge(shard, error, transaction, mayRepeat, rereadable)
-    if (refusal === null) throw await this.#final(shard, error, transaction)
+    if (refusal === null) throw await this.#final(shard, error, transaction, rereadable)
     return refusal
   }
 
@@ -314,13 +318,17 @@ export class Scatter {
     this.#running.delete(running)
   }
 
-  /** Not null: nothing was done anywhere (any more), and it may be tried again. */
+  /**
+   * Not null: nothing was done anywhere (any more), and it may be tried again.
+   *
+   * @param undone whatever was sent, nothing of it stands, or it can be done twice
+   */
   async #judge(
     shard: ShardView,
     error: Error,
     transaction: Transaction | null,
     mayRepeat: boolean,
-    rereadable: boolean,
+    undone: boolean,
   ): Promise<Error | null> {
     let refusal: Error | null = null
     if (error instanceof HeldMeanwhile) refusal = error
@@ -329,11 +337,9 @@ export class Scatter {
         refusal = gateErrors.readOnly({ shard: shardName(shard), keyspace: shard.keyspace }, error)
       else if (error.kind === 'accountLocked' || error.kind === 'access')
         refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.serverMessage }, error)
-      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && rereadable)) && (await this.#core.isMoving(shard)))
-        refusal = error
+      else if ((error.kind === 'interrupted' || (error.kind === 'killed' && undone)) && (await this.#core.isMoving(shard))) refusal = error
     } else if (isConnectionLost(error)) {
-      if (error.outcome === 'nothingSent' || rereadable || transaction === null)
-        refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
+      if (!isUnknown(error) || undone) refusal = gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error)
     } else if (isSwError(error) && error.code.startsWith('SW-MYSQL')) refusal = connectError(shard, error)
     if (refusal === null || !mayRepeat) return null
     if (transaction !== null) {
@@ -347,10 +353,14 @@ export class Scatter {
   }
 
   /** What the client is told when it can't be tried again. Ends the transaction where it can't go on. */
-  async #final(shard: ShardView, error: Error, transaction: Transaction | null): Promise<Error> {
-    if (transaction === null)
-      return isConnectionLost(error) ? gateErrors.unreachable({ shard: shardName(shard), cause: error.message }, error) : error
-    const over = isConnectionLost(error) || (error instanceof ServerError && ['deadlock', 'readOnly', 'killed'].includes(error.kind))
+  async #final(shard: ShardView, error: Error, transaction: Transaction | null, rereadable: boolean): Promise<Error> {
+    if (transaction === null) {
+      if (!isConnectionLost(error)) return error
+      const told = { shard: shardName(shard), cause: error.message }
+      return isUnknown(error) && !rereadable ? gateErrors.unknownOutcome(told, error) : gateErrors.unreachable(told, error)
+    }
+    const over =
+      isConnectionLost(error) || isKilled(error) || (error instanceof ServerError && ['deadlock', 'readOnly'].includes(error.kind))
     const ended = over ? null : await endedBy(transaction, error)
     if (!over && ended === null) return error
     this.#runner.transaction = null
@@ -372,6 +382,15 @@ export class Scatter {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }
+}
+
+/** It was sent, and nobody has told what became of it. */
+function isUnknown(error: unknown): boolean {
+  return isConnectionLost(error) && error.outcome === 'outcomeUnknown'
+}
+
+function isKilled(error: unknown): boolean {
+  return error instanceof ServerError && error.kind === 'killed'
 }
 
 function oneOfEachServer(shards: readonly ShardView[]): ShardView[] {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { readsOtherwise, SessionSettings } from './settings.ts'
+import { atInstant, readsOtherwise, SessionSettings, statementsBetween, withoutInstant } from './settings.ts'
 
 const signatureOf = (...sets: readonly (readonly [string, string])[]): string => {
   const settings = new SessionSettings()
@@ -26,4 +26,19 @@ test('every setting may make prepared statements others, but those that a server
       assert.ok(readsOtherwise(from, to), `${from} → ${to}`)
   for (const name of ['autocommit', 'isolation', 'access', 'sql_select_limit', 'character_set_results', 'wait_timeout'])
     assert.ok(!readsOtherwise(signatureOf(['sql_mode', '1']), signatureOf(['sql_mode', '1'], [name, '0'])), name)
+})
+
+test('an instant of a statement is a setting: it goes with whatever is set next, and prepared statements stay', () => {
+  const own = signatureOf(['sql_mode', "''"], ['time_zone', "'+01:00'"])
+  const at = atInstant(own, '17.250')
+  assert.equal(atInstant(own, null), own)
+  assert.equal(withoutInstant(at), own)
+  assert.equal(atInstant(at, '17.250'), at)
+  assert.deepEqual(statementsBetween(own, at), ['SET timestamp=17.250'])
+  assert.deepEqual(statementsBetween(at, atInstant(own, '18.000')), ['SET timestamp=18.000'])
+  assert.deepEqual(statementsBetween(at, own), ['SET timestamp=DEFAULT'])
+  // A session's own comes behind what is taken back.
+  assert.deepEqual(statementsBetween(atInstant('', '17.250'), signatureOf(['timestamp', '5'])), ['SET timestamp=DEFAULT,timestamp=5'])
+  assert.deepEqual(statementsBetween(signatureOf(['timestamp', '5']), atInstant('', '17.250')), ['SET timestamp=DEFAULT,timestamp=17.250'])
+  assert.ok(!readsOtherwise(own, at) && !readsOtherwise(at, own))
 })

@@ -9,7 +9,7 @@ import type { SessionChange } from '../wire/session-track.ts'
 import { noModes, type SqlModeDefault } from './sql-mode.ts'
 
 export class SessionSettings {
-  /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours; user variables (kept-values.ts) stand with their @. */
+  /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours (and `instant`, which is a statement's); user variables (kept-values.ts) stand with their @. */
   readonly #values = new Map<string, string>()
   #signature = ''
   #unlimited = ''
@@ -126,6 +126,22 @@ export function showingText(signature: string): string {
   return written([...values].sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
+/**
+ * The same at an instant of a statement's own (`SET timestamp`); null: at that of the servers' clocks. As it is a setting, whoever has the connection next brings it back to
+ * its own: nothing has to be taken back behind the statement, whatever becomes of that.
+ */
+export function atInstant(signature: string, instant: string | null): string {
+  if (instant === null) return signature
+  const values = parse(signature).set('instant', instant)
+  return written([...values].sort(([a], [b]) => (a < b ? -1 : 1)))
+}
+
+/** What a connection has beside the instant of the statement that ran on it last. */
+export function withoutInstant(signature: string): string {
+  if (!signature.includes('instant=')) return signature
+  return written([...parse(signature)].filter(([name]) => name !== 'instant'))
+}
+
 function written(values: readonly (readonly [string, string])[]): string {
   return values.map(([key, value]) => `${key}=${value}`).join('\x1f')
 }
@@ -152,7 +168,7 @@ export function readsOtherwise(from: string, to: string): boolean {
 const onlyAtExecution: ReadonlySet<string> = new Set(
   (
     'autocommit isolation access sql_select_limit character_set_results foreign_key_checks unique_checks wait_timeout interactive_timeout ' +
-    'net_read_timeout net_write_timeout lock_wait_timeout innodb_lock_wait_timeout max_execution_time max_statement_time sql_notes'
+    'net_read_timeout net_write_timeout lock_wait_timeout innodb_lock_wait_timeout max_execution_time max_statement_time sql_notes instant'
   ).split(' '),
 )
 
@@ -163,7 +179,7 @@ export function onlyByReset(from: string, to: string): boolean {
   return ['isolation', 'access'].some((name) => old.has(name) && !wanted.has(name))
 }
 
-/** What a server judges: to a value that is kept, a variable can always be set. */
+/** Without user variables: to a value that is kept, one can always be set. */
 export function withoutVariables(signature: string): string {
   if (!signature.includes('@`')) return signature
   return written([...parse(signature)].filter(([name]) => !name.startsWith('@')))
@@ -191,6 +207,7 @@ export function statementsBetween(from: string, to: string, baseMode = 'DEFAULT'
     if (value === old.get(name) || name === 'names' || setByNames.includes(name)) continue
     if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
+    else if (name === 'instant') assignments.push(`timestamp=${value ?? 'DEFAULT'}`)
     else assignments.push(`${name}=${value ?? unset(name, baseMode)}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
