@@ -45,10 +45,18 @@ export async function connectServer(store: Store, serverId: string, role: Role):
   return reach(serverId, { ...placeOfServer(server.value), ...secret.value[role] })
 }
 
+/**
+ * As what we write is meant, whatever the server's own settings say: literals have backslashes and names backquotes, also those that SHOW CREATE prints; a table's defaults
+ * may be dates that a new table's may not be, and an id 0.
+ */
+const sessionSql = [
+  "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', sql_quote_show_create = 1",
+]
+
 /** SW-CHANGE-012 when there is no connection. */
 export async function reach(server: string, options: ConnectOptions): Promise<Connection> {
   try {
-    return await connect(options)
+    return await connect({ ...options, sessionSql })
   } catch (error) {
     throw changeErrors.serverUnreachable({ server, reason: error instanceof Error ? error.message : String(error) }, error)
   }

@@ -163,4 +163,12 @@ export const foundMutations: readonly Mutation[] = [
     name: '1.11 on ${flavour}: a trigger and events, disabled ones too, are each refused by name, and nothing is made',
     fails: /./,
   },
+  {
+    rule: '1.12 nor is its sql_mode, where tables and views are made',
+    file: 'src/change/servers.ts',
+    edits: [['await connect({ ...options, sessionSql })', 'await connect({ ...options, sessionSql: sessionSql.slice(1) })']],
+    test: 'src/change/server-modes.db.test.ts',
+    name: '1.12 on ${flavour}: tables, their keys and views are made as they are on the source, whatever sql_mode servers have of their own',
+    fails: /./,
+  },
 ]
