@@ -12,6 +12,7 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import { testServer, type TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
@@ -103,16 +104,20 @@ besideEachOther('movers that are killed', (flavour) => {
       marker: () => bumpControlMarker(world.s),
       ddl: () => world.s.query(`ALTER TABLE ${schema}.item ADD KEY k${++number} (v, u)`),
       xa: async () => {
-        const xid = `'${world.prefix}x${++number}'`
-        await using one = await connect({ ...server.config, database: schema })
-        for (const sql of [
-          `XA START ${xid}`,
-          'UPDATE item SET v = v + 1 WHERE id % 9 = 1',
-          `XA END ${xid}`,
-          `XA PREPARE ${xid}`,
-          `XA COMMIT ${xid}`,
-        ])
-          await one.query(sql)
+        for (;;) {
+          const xid = `'${world.prefix}x${++number}'`
+          await using one = await connect({ ...server.config, database: schema })
+          await one.query(`XA START ${xid}`)
+          try {
+            await one.query('UPDATE item SET v = v + 1 WHERE id % 9 = 1')
+          } catch (error) {
+            // A deadlock with the load: it ends with its connection.
+            if (isServerError(error) && error.kind === 'deadlock') continue
+            throw error
+          }
+          for (const sql of [`XA END ${xid}`, `XA PREPARE ${xid}`, `XA COMMIT ${xid}`]) await one.query(sql)
+          return
+        }
       },
     }
     const start = async (stage: Stage | null) => {
@@ -140,7 +145,7 @@ besideEachOther('movers that are killed', (flavour) => {
         if (flavour === 'mysql' && (stage.point === 'xa.marked' || !(all || onMysql.includes(stage.point)))) continue
         if (stage.first !== undefined) await happens[stage.first]()
         const child = await start(stage)
-        const limit = AbortSignal.timeout(30_000)
+        const limit = AbortSignal.timeout(60_000)
         try {
           const [, signal] = (await once(child, 'exit', { signal: limit })) as [number | null, NodeJS.Signals | null]
           assert.equal(signal, 'SIGKILL', stage.point)
