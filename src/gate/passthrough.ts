@@ -352,3 +352,9 @@ function localOf(words: Words, lexed: Lexed): Passthrough | null {
   const isAlias = (alias === 5 && words.at(4) === 'AS') || (alias === 4 && words.at(4) !== 'INTO')
   return isName && isAlias ? { kind: 'local', value, label: words.name(alias) } : null
 }
+
+/** It begins no transaction on a server: what was said of the next one stays. */
+export function readsNoTable(lexed: Lexed): boolean {
+  const words = new Words(lexed)
+  return words.at(0) === 'SELECT' && !words.has('FROM') && !callsStored(lexed)
+}

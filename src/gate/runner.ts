@@ -72,7 +72,7 @@ export class Runner implements TransactionHost {
   }
 
   get status(): number {
-    return sessionStatus(this.settings, this.transaction)
+    return sessionStatus(this.settings, this.transaction, this.core.serverVersion)
   }
 
   // ── TransactionHost ──

@@ -28,7 +28,7 @@ import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts
 import { refuseOwnAccountsOf } from './own-account.ts'
 import { notTheConditions, notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached, relayed } from './passthrough-cache.ts'
-import type { Relay } from './passthrough.ts'
+import { readsNoTable, type Passthrough, type Relay } from './passthrough.ts'
 import type { Qualified } from './qualified.ts'
 import { Relayer } from './relay.ts'
 import { eofFrame, errorFrame, framedQuery } from './replies.ts'
@@ -496,6 +496,18 @@ export class Session implements OwnSession {
     }
     const passthrough = classifyCached(lexed)
     this.#shape = lexed.key
+    const next = this.#runner.nextTransaction
+    if (next.length > 0 && readsNoTable(lexed)) return this.#keepingNext(next, this.#classified(passthrough, lexed, sql, c))
+    return this.#classified(passthrough, lexed, sql, c)
+  }
+
+  /** What SET TRANSACTION said of the next one is for the one that a table begins. */
+  async #keepingNext(next: readonly string[], answered: Promise<unknown>): Promise<void> {
+    await answered
+    if (this.#runner.transaction === null) this.#runner.nextTransaction = next
+  }
+
+  #classified(passthrough: Passthrough, lexed: Lexed, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
     if (this.keyspace === '' && needsKeyspace(() => lexed, passthrough)) throw gateErrors.noKeyspace()
     if (passthrough.kind !== 'relay') return this.#own.run(passthrough, lexed, sql)
