@@ -5,7 +5,7 @@
  * changes nothing and of whose answer nothing has been passed on. In a transaction only its very first statement, after a real ROLLBACK: what
  * came before stood in another snapshot.
  */
-import type { ServerErrorKind } from '../mysql/errors.ts'
+import { isConnectionLost, ServerError, type ServerErrorKind } from '../mysql/errors.ts'
 
 export type Circumstances = {
   /** Of the answer, something is with the client. */
@@ -62,4 +62,13 @@ export function judgeLoss(outcome: 'nothingSent' | 'outcomeUnknown', c: Circumst
   if (undone && c.transaction !== 'later') return 'repeat'
   if (!c.whole && outcome === 'outcomeUnknown') return 'unknown'
   return c.transaction === 'none' ? 'unknown' : 'lost'
+}
+
+/** It was sent, and nobody has told what became of it. */
+export function isUnknown(error: unknown): boolean {
+  return isConnectionLost(error) && error.outcome === 'outcomeUnknown'
+}
+
+export function isKilled(error: unknown): boolean {
+  return error instanceof ServerError && error.kind === 'killed'
 }

@@ -15,7 +15,7 @@ import { refuseSettings, type GatherJob } from './gather-job.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
-import type { ReadOptions, RunningPart, ScatterResult } from './scatter-parts.ts'
+import { mayReadAgain, type ReadOptions, type RunningPart, type ScatterResult } from './scatter-parts.ts'
 import { atInstant } from './settings.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -46,6 +46,7 @@ export class Gather {
     options: ReadOptions,
   ): Promise<ScatterResult<void>> {
     const { connections, settings } = this.#runner
+    const again = mayReadAgain(options, transaction)
     const home = nextHome(keyspace)
     const readers = new Readers(this.#runner, this.#scatter, transaction, job.steps.length > 1, options.timestamp, options.mayWrite)
     const had = transaction === null ? 0 : transaction.statements
@@ -81,8 +82,8 @@ export class Gather {
           error as Error,
           transaction,
           // What a part has called outside a transaction stands.
-          transaction === null ? options.rereadable || !readers.asked : had === 0,
-          options.rereadable,
+          transaction === null ? again || !readers.asked : had === 0,
+          again,
         )
         return { kind: 'refused', shard: at, cause: refusal }
       }

@@ -3,6 +3,7 @@ import type { Column, Connection, OkResult } from '../mysql/connection.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { Backend } from './backend.ts'
 import type { Slot } from './plan/plan.ts'
+import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
 export type Part = {
@@ -51,3 +52,11 @@ export type WriteHooks = {
 
 /** A connection that runs a part of a statement, and whether stopping it could undo a write. */
 export type RunningPart = { readonly connection: Connection; readonly effect: 'read' | 'write' }
+
+/** What is read a second time can not be told from once: outside a transaction locks go with the statement, and only what it calls may have an effect. */
+export function mayReadAgain(
+  { rereadable, mayWrite }: Pick<ReadOptions, 'rereadable' | 'mayWrite'>,
+  transaction: Transaction | null,
+): boolean {
+  return transaction === null ? !mayWrite : rereadable
+}

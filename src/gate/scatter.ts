@@ -17,7 +17,7 @@ import type { Core } from './core.ts'
 import { endedBy } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
-import { kindAt } from './failures.ts'
+import { isKilled, isUnknown, kindAt } from './failures.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge } from './plan/plan.ts'
 import { ResultWriter } from './result-writer.ts'
@@ -26,7 +26,7 @@ import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf } from './instant.ts'
 import { drain, open, performed } from './part-stream.ts'
-import type { Part, ReadOptions, RunningPart, ScatterResult, WriteHooks } from './scatter-parts.ts'
+import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
@@ -64,6 +64,7 @@ export class Scatter {
     figures.shards = Math.max(figures.shards, parts.length)
     if (transaction !== null) transaction.busy = true
     const { settings } = this.#runner
+    const again = mayReadAgain(options, transaction)
     // A shard's part of groups must be whole; of rows, the first of each shard hold the first of all.
     const own = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
     const bytes = settings.hidesText && merge.kind !== 'concat'
@@ -106,7 +107,7 @@ export class Scatter {
     )
     try {
       // What nobody knows of one of them, no words of another tell.
-      const unknown = options.rereadable ? undefined : failures.find(({ error }) => isUnknown(error))
+      const unknown = again ? undefined : failures.find(({ error }) => isUnknown(error))
       let problem = unknown ?? failures[0] ?? null
       if (problem === null) {
         try {
@@ -162,12 +163,12 @@ export class Scatter {
       if (unseen) writer.reset()
       const fresh = transaction === null || had === 0
       // Outside a transaction, what the others have called stands.
-      const acted = transaction === null && !options.rereadable && (unknown !== undefined || opened.some((o) => o !== undefined))
-      const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && unseen, options.rereadable && unseen)
+      const acted = transaction === null && !again && (unknown !== undefined || opened.some((o) => o !== undefined))
+      const refusal = await this.#judge(problem.shard, problem.error, transaction, fresh && unseen, again && unseen)
       if (refusal !== null && !acted) return { kind: 'refused', shard: problem.shard, cause: refusal }
       const final =
         refusal === null
-          ? await this.#final(problem.shard, problem.error, transaction, options.rereadable)
+          ? await this.#final(problem.shard, problem.error, transaction, again)
           : gateErrors.partlyDone({ shard: shardName(problem.shard), cause: refusal.message }, problem.error)
       if (unseen) throw final
       writer.fail(this.#said(final))
@@ -382,15 +383,6 @@ export class Scatter {
     if (transaction.explicit) return
     for (const branch of transaction.branches.values()) if (!branch.backend.connection.inTransaction) transaction.dropBranch(branch)
   }
-}
-
-/** It was sent, and nobody has told what became of it. */
-function isUnknown(error: unknown): boolean {
-  return isConnectionLost(error) && error.outcome === 'outcomeUnknown'
-}
-
-function isKilled(error: unknown): boolean {
-  return error instanceof ServerError && error.kind === 'killed'
 }
 
 function oneOfEachServer(shards: readonly ShardView[]): ShardView[] {

@@ -156,6 +156,21 @@ for (const flavour of flavours()) {
           assert.equal(await codeOf(c, 'SELECT id FROM t'), 'done')
         })
 
+    test('a locking read that calls nothing is read again where its connection breaks outside a transaction', async () => {
+      await holder.query('BEGIN')
+      await holder.query(`SELECT * FROM shop_end.t WHERE id = ${high} FOR UPDATE`)
+      const c = await client()
+      const told = codeOf(c, 'SELECT id FROM t FOR UPDATE')
+      const [id] = await until('it to wait', async () => {
+        const ids = await running('SELECT id FROM t FOR UPDATE')
+        return ids.length > 0 ? ids : null
+      })
+      await admin.query(`KILL ${id}`)
+      await until('it to be gone', async () => !(await running('SELECT id FROM t FOR UPDATE')).includes(id as string))
+      await holder.query('ROLLBACK')
+      assert.equal(await told, 'done')
+    })
+
     test('promise 11: nor is one of which a part was refused where others may have acted', async () => {
       const c = await client()
       for (const sql of ['SELECT id, acts() FROM t', 'SELECT a.id FROM t a JOIN t b ON a.v = b.v WHERE a.id + acts() > 0'])
