@@ -59,7 +59,7 @@ export async function givenUpOnSource(conn: Connection, held: readonly Change[])
 /** Literals of the row, null where there is none; unknown where the table is not any more what the row is of. */
 async function rowNow(conn: Connection, { table, key }: Change): Promise<readonly string[] | null | 'unknown'> {
   const list = table.columns.map(({ definition }) => canonicalExpression(definition)).join(',')
-  const where = splitLiterals(key).map((literal, i) => `${asBytes(table.keyColumns[i] ?? '')} = ${literal}`)
+  const where = splitLiterals(key).map((literal, i) => `${asBytes(table.keyCompared[i] ?? '')} = ${literal}`)
   const sql = `SELECT ${asBytes(list)} FROM ${asBytes(quoteQualified(table.schema, table.name))} WHERE ${where.join(' AND ')}`
   const encoder = new RowEncoder(table, 'selected')
   const columns = [...table.columns.keys()]

@@ -16,7 +16,7 @@ import { moveErrors } from './errors.ts'
 import { keyText } from './key-text.ts'
 import { RowEncoder } from './row-encoder.ts'
 import { asBytes, orderBy, rangeCondition, splitLiterals } from './statements.ts'
-import type { TablePlan } from './table-plan.ts'
+import { comparedColumn, type TablePlan } from './table-plan.ts'
 
 export type ForeignKey = { name: string; table: string; referenced: string; columns: string[]; referencedColumns: string[] }
 /** The connection reads bytes. */
@@ -127,13 +127,17 @@ async function referring(
   other: 'IS NULL' | 'IS NOT NULL',
   which: { readonly after: string } | { readonly among: readonly string[] } | null,
 ): Promise<string[]> {
-  const walked = { keyColumns: plan.keyColumns.map((column) => `c.${column}`), keyDescending: plan.keyDescending }
+  const walked = {
+    keyColumns: plan.keyColumns.map((column) => `c.${column}`),
+    keyCompared: plan.columns.slice(0, plan.keyWidth).map(({ definition }) => comparedColumn(definition, 'c.')),
+    keyDescending: plan.keyDescending,
+  }
   const list = plan.columns.slice(0, plan.keyWidth).map(({ definition }) => canonicalExpression(definition, 'c.'))
   const on = key.columns.map((column, i) => `p.${quoteIdentifier(key.referencedColumns[i] ?? '')} = c.${quoteIdentifier(column)}`)
   const conditions = key.columns.map((column) => asBytes(`c.${quoteIdentifier(column)} IS NOT NULL`))
   conditions.push(asBytes(`p.${quoteIdentifier(key.referencedColumns[0] ?? '')} ${other}`))
   if (which !== null && 'after' in which) conditions.push(rangeCondition(walked, splitLiterals(which.after), null))
-  else if (which !== null) conditions.push(`(${which.among.map((literals) => equals(walked.keyColumns, literals)).join(' OR ')})`)
+  else if (which !== null) conditions.push(`(${which.among.map((literals) => equals(walked.keyCompared, literals)).join(' OR ')})`)
   const from = `${quoteQualified(schema, key.table)} c LEFT JOIN ${quoteQualified(schema, key.referenced)} p ON ${on.join(' AND ')}`
   const sql = `SELECT ${asBytes(list.join())} FROM ${asBytes(from)} WHERE ${conditions.join(' AND ')} ORDER BY ${orderBy(walked)} LIMIT ${pageRows}`
   const encoder = new RowEncoder(plan, 'selected')

@@ -15,7 +15,7 @@ export async function ownRows(lane: Lane, chunk: Chunk, part: ChunkPart, schema:
   const keys: string[] = []
   for (const segment of part.segments) for (let row = 0; row < segment.rows; row++) keys.push(segment.rowLiteral(row))
   const indices = [...table.keyColumns.keys(), ...table.shardKey.map(({ index }) => index)]
-  const names = [...table.keyColumns, ...table.ownerColumns].map(asBytes)
+  const names = [...table.keyCompared, ...table.ownerColumns].map(asBytes)
   const batchMax = 500
   for (let at = 0; at < keys.length; at += batchMax) {
     const batch = keys.slice(at, at + batchMax).map((row) => splitLiterals(row))

@@ -3,13 +3,15 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
-import { ensureControlSchema, writeMarker } from '../binlog/control-schema.ts'
+import { ensureControlSchema, readMarker, writeMarker } from '../binlog/control-schema.ts'
 import { connect } from '../mysql/connect.ts'
+import type { FlavourName } from '../mysql/connection.ts'
 import type { PaceLimits, StreamReport } from '../topology/records.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
-import { flavours, testServer } from '../../test/kit/servers.ts'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
 import { Headroom, putBackRetention } from './headroom.ts'
+import { markerStream } from './markers.ts'
 import { pressureOf, type PressureLimits, type ReplicaLag } from './pressure.ts'
 import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { holdAt } from './testkit/kill-at.ts'
@@ -18,7 +20,34 @@ import { fill, World } from './testkit/world.ts'
 const noLimits: PressureLimits = { threadsRunningMax: null, historyLengthMax: null, commitLatencyMsMax: null, replicaLagMsMax: null }
 
 const pairs = new ServerPairs()
-after(() => pairs[Symbol.asyncDispose]())
+const replicas = new Map<FlavourName, Promise<TestServer>>()
+after(async () => {
+  for (const replica of replicas.values()) await (await replica)[Symbol.asyncDispose]()
+  await pairs[Symbol.asyncDispose]()
+})
+
+/** One for all tests of a flavour, which follows that flavour's source. */
+function replicaOf(flavour: FlavourName): Promise<TestServer> {
+  const made = async (): Promise<TestServer> => {
+    const { source } = await pairs.of(flavour)
+    const replica = await testServer({ flavour })
+    await using s = await connect(source.config)
+    await using r = await connect(replica.config)
+    await s.query("CREATE USER repl@'%' IDENTIFIED BY 'r'")
+    await s.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
+    if (flavour === 'mysql') await r.query('RESET BINARY LOGS AND GTIDS')
+    await r.query(
+      flavour === 'mysql'
+        ? `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${source.port}, SOURCE_USER = 'repl', SOURCE_PASSWORD = 'r', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1`
+        : `CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = ${source.port}, MASTER_USER = 'repl', MASTER_PASSWORD = 'r', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1`,
+    )
+    await r.query('START REPLICA')
+    return replica
+  }
+  let replica = replicas.get(flavour)
+  if (replica === undefined) replicas.set(flavour, (replica = made()))
+  return replica
+}
 
 for (const flavour of flavours()) {
   describe(`pace on ${flavour}`, () => {
@@ -169,19 +198,10 @@ for (const flavour of flavours()) {
 
     test('1.14 a replica lags by the age of our first marker that it lacks; one that does not answer is unknown', async () => {
       const { source } = await pairs.of(flavour)
-      await using replica = await testServer({ flavour })
+      const replica = await replicaOf(flavour)
       await using s = await connect(source.config)
       {
         await using r = await connect(replica.config)
-        await s.query("CREATE USER repl@'%' IDENTIFIED BY 'r'")
-        await s.query("GRANT REPLICATION SLAVE ON *.* TO repl@'%'")
-        if (flavour === 'mysql') await r.query('RESET BINARY LOGS AND GTIDS')
-        await r.query(
-          flavour === 'mysql'
-            ? `CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = ${source.port}, SOURCE_USER = 'repl', SOURCE_PASSWORD = 'r', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1, SOURCE_CONNECT_RETRY = 1`
-            : `CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = ${source.port}, MASTER_USER = 'repl', MASTER_PASSWORD = 'r', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1`,
-        )
-        await r.query('START REPLICA')
         await ensureControlSchema(s)
         const sent = new MarkerTimes()
         let number = 0
@@ -214,6 +234,70 @@ for (const flavour of flavours()) {
         port = 1
         assert.equal(await lag(), null, 'nobody answers')
         lags.close()
+      }
+    })
+
+    test('1.14, promise 7: what a stream measures on its servers holds its copy: threads, undo, commits, replicas, each named as long as it is above its limit', async () => {
+      const replica = await replicaOf(flavour)
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, pairs.of(flavour))
+      await fill(world, 0, 600, 2000)
+      const schema = world.sourceRefs[0]!.schema
+      await using r = await connect(replica.config)
+      await using admin = await connect(world.source.config)
+      const slow =
+        flavour === 'mysql'
+          ? ['SET GLOBAL binlog_group_commit_sync_delay = 150000']
+          : ['SET GLOBAL binlog_commit_wait_count = 100', 'SET GLOBAL binlog_commit_wait_usec = 150000']
+      const quick =
+        flavour === 'mysql'
+          ? ['SET GLOBAL binlog_group_commit_sync_delay = 0']
+          : ['SET GLOBAL binlog_commit_wait_count = 0', 'SET GLOBAL binlog_commit_wait_usec = 100000']
+      // All four at once; in the order in which they are asked each is ended, and the next one is what holds the copy.
+      const sleepers = await Promise.all(Array.from({ length: 8 }, () => connect(world.source.config)))
+      await using reader = await connect({ ...world.source.config, database: schema })
+      try {
+        await reader.query('START TRANSACTION WITH CONSISTENT SNAPSHOT')
+        await reader.value('SELECT COUNT(*) FROM item')
+        for (let n = 0; n < 60; n++) await world.s.query(`UPDATE item SET v = v + 1 WHERE id < 30`)
+        const sleeping = sleepers.map((one) => one.query('SELECT SLEEP(300)').catch(() => undefined))
+        const limits: Partial<PaceLimits> = { threadsRunningMax: 8, historyLengthMax: 40, commitLatencyMsMax: 100, replicaLagMsMax: 400 }
+        let pace: Partial<PaceLimits> = { ...limits, replicaLagMsMax: null }
+        const record = world.record(0)
+        const running = world.start(record, { pace: () => pace, replicas: { r1: replica } })
+        const held = async (by: RegExp): Promise<void> => {
+          await world.until(`held by ${by}`, () => by.test(running.stream.report().throttled?.what ?? ''))
+          const { throttled, copy, state } = running.stream.report()
+          assert.deepEqual([throttled?.reason, throttled?.ends, state], ['pressure', 'it falls below its limit', 'copying'])
+          assert.equal(copy.rowsDone, 0)
+        }
+        await held(/^the source has ([89]|\d\d+) threads at work \(limit 8\)$/)
+        for (const one of sleepers) await admin.query(`KILL ${one.threadId}`)
+        await Promise.all(sleeping)
+        await held(/^the source keeps ([4-9]\d|\d{3,}) undo records \(limit 40\)$/)
+        for (const sql of slow) await admin.query(sql)
+        await reader.query('COMMIT')
+        await held(/^a commit on the source takes \d{3,} ms \(limit 100\)$/)
+        // It has some markers of this stream, and gets no more.
+        const name = markerStream(record.workflowUid, record.uid)
+        await until('the replica to follow', async () => (await readMarker(r, name, 'mark')) !== null, 30_000)
+        await r.query(flavour === 'mysql' ? 'STOP REPLICA SQL_THREAD' : 'STOP SLAVE SQL_THREAD')
+        const stoppedMs = systemClock.nowMs()
+        await until('markers that it lacks for long', async () => systemClock.nowMs() - stoppedMs > 1_500)
+        pace = limits
+        for (const sql of quick) await admin.query(sql)
+        await held(/^the replica r1 is \d{3,} ms behind \(limit 400\)$/)
+        // A limit changes while it runs: no other run, no other reason.
+        pace = { ...limits, replicaLagMsMax: 5 }
+        await held(/^the replica r1 is \d{3,} ms behind \(limit 5\)$/)
+        pace = limits
+        await r.query(flavour === 'mysql' ? 'START REPLICA SQL_THREAD' : 'START SLAVE SQL_THREAD')
+        await world.untilRunning(record.uid)
+        assert.equal(running.stream.report().throttled, null)
+        assert.equal(await world.assertEqual(), 600)
+        await running.stop()
+      } finally {
+        for (const sql of quick) await admin.query(sql)
+        for (const one of sleepers) one.destroy()
       }
     })
   })

@@ -100,7 +100,7 @@ test('1.5: every change of a round is in exactly one lane', () => {
 })
 
 test('1.3: range conditions of one and of several columns', () => {
-  const key = (keyColumns: string[], keyDescending: boolean[] = []) => ({ keyColumns, keyDescending })
+  const key = (keyColumns: string[], keyDescending: boolean[] = []) => ({ keyColumns, keyCompared: keyColumns, keyDescending })
   assert.equal(rangeCondition(key(['`a`']), ['5'], ['9']), '`a` > 5 AND `a` <= 9')
   assert.equal(rangeCondition(key(['`a`', '`b`']), ['5', "'x'"], null), "`a` >= 5 AND ((`a` > 5) OR (`a` = 5 AND `b` > 'x'))")
   const mixed = key(['`a`', '`b`', '`c`'], [true, false, true])

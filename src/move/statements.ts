@@ -89,7 +89,7 @@ function deleteStatements(table: TablePlan, changes: readonly Change[], mode: Wr
   const head = asBytes(
     owned && table.keyIsPrimary ? `DELETE ${from} FROM ${from} FORCE INDEX (PRIMARY) WHERE ` : `DELETE FROM ${from} WHERE `,
   )
-  const columns = table.keyColumns.map(asBytes)
+  const columns = table.keyCompared.map(asBytes)
   // MySQL compares an ENUM by its text, not its index, when two or more row constructors are given: nothing is found (*tried*, 9.7.4).
   const indexed = [...table.columns.slice(0, table.keyWidth), ...table.shardKey.map(({ index }) => table.columns[index])].some((column) =>
     /^(enum|set)$/.test(column?.definition.dataType ?? ''),
@@ -160,22 +160,22 @@ export function splitLiterals(text: string): string[] {
 }
 
 /** The key by which a table is walked (table-plan.ts). */
-type WalkedKey = Pick<TablePlan, 'keyColumns' | 'keyDescending'>
+type WalkedKey = Pick<TablePlan, 'keyColumns' | 'keyCompared' | 'keyDescending'>
 
 /**
  * Rows after a key in the key's own order: `lo < key <= hi`, either side open when null. Spelled out because servers do not use row
  * constructors for ranges; the leading `a >= x` lets the key be used. Where columns of the index lie in both directions, "after" is so too: in one direction
  * each chunk would sort the rest of the table.
  */
-export function rangeCondition(key: WalkedKey, lo: readonly string[] | null, hi: readonly string[] | null): string {
+export function rangeCondition(key: Omit<WalkedKey, 'keyColumns'>, lo: readonly string[] | null, hi: readonly string[] | null): string {
   const conditions: string[] = []
   if (lo !== null) conditions.push(beyond(key, lo, 'after'))
   if (hi !== null) conditions.push(beyond(key, hi, 'upTo'))
   return conditions.join(' AND ')
 }
 
-function beyond({ keyColumns, keyDescending }: WalkedKey, bound: readonly string[], side: 'after' | 'upTo'): string {
-  const names = keyColumns.map(asBytes)
+function beyond({ keyCompared, keyDescending }: Omit<WalkedKey, 'keyColumns'>, bound: readonly string[], side: 'after' | 'upTo'): string {
+  const names = keyCompared.map(asBytes)
   const operators = names.map((_, i) => ((side === 'after') === (keyDescending[i] === true) ? '<' : '>'))
   const orEqual = side === 'upTo'
   const last = names.length - 1
@@ -195,7 +195,7 @@ export function asBytes(text: string): string {
   return Buffer.from(text, 'utf8').toString('latin1')
 }
 
-export function orderBy({ keyColumns, keyDescending }: WalkedKey): string {
+export function orderBy({ keyColumns, keyDescending }: Omit<WalkedKey, 'keyCompared'>): string {
   return keyColumns.map((column, i) => `${asBytes(column)}${keyDescending[i] === true ? ' DESC' : ''}`).join(',')
 }
 

@@ -208,7 +208,7 @@ async function readRows(conn: Connection, comparison: Comparison, side: Side, ke
 
 export function keyCondition(comparison: Comparison, key: string): string {
   const literals = splitLiterals(key)
-  return comparison.plan.keyColumns.map((column, i) => `${asBytes(column)} = ${literals[i] ?? 'NULL'}`).join(' AND ')
+  return comparison.plan.keyCompared.map((column, i) => `${asBytes(column)} = ${literals[i] ?? 'NULL'}`).join(' AND ')
 }
 
 function rowsSql(comparison: Comparison, side: Side, keys: readonly string[], lock: string): Buffer {
@@ -216,8 +216,8 @@ function rowsSql(comparison: Comparison, side: Side, keys: readonly string[], lo
   const conditions = keys.map((key) => keyCondition(comparison, key))
   const place = `CASE ${conditions.map((condition, i) => `WHEN ${condition} THEN ${i}`).join(' ')} END`
   const where =
-    plan.keyColumns.length === 1
-      ? `${asBytes(plan.keyColumns[0] ?? '')} IN (${keys.join(',')})`
+    plan.keyCompared.length === 1
+      ? `${asBytes(plan.keyCompared[0] ?? '')} IN (${keys.join(',')})`
       : conditions.map((condition) => `(${condition})`).join(' OR ')
   return Buffer.from(
     `SELECT ${place},${asBytes(keyPlan.selectList)},${side.values.join(',')} FROM ${side.from} WHERE ${where} ${lock}`,

@@ -151,7 +151,8 @@ export class World implements AsyncDisposable {
       /** With other streams, as of one mover. */
       memory?: MemoryShares
       pace?: () => Partial<PaceLimits>
-      replicas?: readonly string[]
+      /** Of the source, by the ids that they are asked by. */
+      replicas?: Readonly<Record<string, TestServer>>
       failpoints?: Failpoints
       shares?: ReadonlyMap<string, TargetShare>
       clock?: Clock
@@ -170,15 +171,13 @@ export class World implements AsyncDisposable {
       config,
       memory: options.memory ?? new MemoryShares(config),
       pace: options.pace ?? (() => ({})),
-      replicas: async () => options.replicas ?? [],
+      replicas: async () => Object.keys(options.replicas ?? {}),
       failpoints: options.failpoints ?? noFailpoints,
       shares,
-      addresses: async (id) => ({
-        id,
-        name: id,
-        flavour: (id === 'source' ? this.source : this.target).flavour,
-        connect: (id === 'source' ? this.source : this.target).config,
-      }),
+      addresses: async (id) => {
+        const server = options.replicas?.[id] ?? (id === 'source' ? this.source : this.target)
+        return { id, name: id, flavour: server.flavour, connect: server.config }
+      },
       onReport: (made) => {
         const report = made()
         this.reports.set(record.uid, report)
@@ -288,16 +287,20 @@ async function readRows(
   table: string,
   shardKey: string | null,
 ): Promise<{ text: string; shardKey: string | null }[]> {
-  const columns = (
-    await conn.allText(
-      `SELECT COLUMN_NAME c FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = '${schema}' AND TABLE_NAME = '${table}' ORDER BY ORDINAL_POSITION`,
-    )
-  ).map((row) => row.c!)
-  const list = columns.map((column) => `IFNULL(HEX(${quoteIdentifier(column)}), 'null')`).join(`, ',', `)
+  const columns = await conn.allText(
+    `SELECT COLUMN_NAME c, DATA_TYPE t FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = '${schema}' AND TABLE_NAME = '${table}' ORDER BY ORDINAL_POSITION`,
+  )
+  const list = columns.map((row) => `IFNULL(HEX(${exactly(quoteIdentifier(row.c!), row.t!)}), 'null')`).join(`, ',', `)
   const rows = await conn.allText(
     `SELECT CONCAT(${list}) AS r${shardKey === null ? '' : `, ${quoteIdentifier(shardKey)} AS k`} FROM ${quoteIdentifier(schema)}.${quoteIdentifier(table)}`,
   )
   return rows.map((row) => ({ text: row.r!, shardKey: row.k ?? null }))
+}
+
+/** HEX makes a whole number of each number, and a FLOAT's own text has six digits. */
+function exactly(column: string, type: string): string {
+  if (type === 'decimal') return `CAST(${column} AS CHAR)`
+  return type === 'float' || type === 'double' ? `CAST(${column} * 1e0 AS CHAR)` : column
 }
 
 function overlaps(a: ReturnType<typeof parseKeyRange>, b: ReturnType<typeof parseKeyRange>): boolean {
