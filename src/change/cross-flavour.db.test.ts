@@ -1,4 +1,4 @@
-/** PROTOCOLS 1.12: what the other flavour cannot hold is refused by column in the plan, from which the dry run is made too, all of it at once. */
+/** PROTOCOLS 1.12: what the other flavour cannot hold is refused by column in the plan, from which the dry run is made too, and by `check`, all of it at once. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
@@ -14,7 +14,7 @@ if (flavours().length === 2) {
     ['mysql', 'mariadb'],
     ['mariadb', 'mysql'],
   ] as const) {
-    test(`1.12 from ${from} to ${to}: types that it lacks are refused by column before anything is made`, async () => {
+    test(`1.12 from ${from} to ${to}: types that it lacks are refused by column before anything is made; those that came in since by \`check\``, async () => {
       await using source = await testServer({ flavour: from, durability: 'full' })
       await using target = await testServer({ flavour: to, durability: 'full' })
       await using office = await Office.open(from)
@@ -48,6 +48,25 @@ if (flavours().length === 2) {
         await root.value("SELECT COUNT(*) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'app%' OR SCHEMA_NAME = '_shardwright'"),
         '0',
       )
+
+      // Both have all that there is now; afterwards one table has not.
+      {
+        await using serving = await rootOf(source)
+        for (const name of ['a', 'b']) await serving.query(`ALTER TABLE app.${name} DROP j, DROP w`)
+      }
+      const again = await office.create('app', 'w', { targetServers })
+      assert.equal(again.state, 'done', JSON.stringify(again.errors))
+      const inTheWay = async (): Promise<string[]> =>
+        (await office.act('app', 'w', 'check')).errors.filter(({ code }) => code === 'SW-MOVE-032').map(({ what }) => what)
+      assert.deepEqual(await inTheWay(), [])
+      {
+        await using serving = await rootOf(source)
+        await serving.query(`ALTER TABLE app.b ADD ${columns[from].ddl.replace(', ', ', ADD ')}`)
+      }
+      const found = await inTheWay()
+      assert.equal(found.length, 2, JSON.stringify(found))
+      for (const column of ['j', 'w'])
+        assert.ok(found.some((text) => text.startsWith(`b.${column} has the type`) && text.endsWith(`${to} lacks`)))
     })
   }
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
+import { createTargetTables } from './schema-copy.ts'
 import { World } from './testkit/world.ts'
 
 if (flavours().length === 2) {
@@ -44,6 +45,73 @@ if (flavours().length === 2) {
       assert.equal(await t.value("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME LIKE '%expressions'"), '0')
     }
   })
+
+  /** Columns that the other flavour lacks, and what is said of each; `well` has what both have. */
+  const lacking = {
+    mysql: {
+      columns: {
+        j: ['JSON', 'the type json'],
+        w: ['VECTOR(3)', 'the type vector'],
+        c: ['VARCHAR(10) COLLATE utf8mb4_0900_ai_ci', 'the collation utf8mb4_0900_ai_ci'],
+        e: ["ENUM('a') COLLATE utf8mb4_ja_0900_as_cs", 'the collation utf8mb4_ja_0900_as_cs'],
+        p: ['POINT NOT NULL SRID 4326', 'SRID 4326'],
+      },
+      keys: {
+        counted: ['KEY counted ((n + 1))', 'a key over an expression'],
+        unlike: ['UNIQUE KEY unlike (n, (id DIV 2))', 'a key over an expression'],
+        lax: ['CONSTRAINT lax CHECK (n > 5) NOT ENFORCED', 'NOT ENFORCED'],
+        ill_chk_1: ['CHECK (id > 5) NOT ENFORCED', 'NOT ENFORCED'],
+      },
+      collation: 'utf8mb4_0900_as_cs',
+      well: "g POINT, d DECIMAL(65,30), s SET('a') CHARACTER SET utf8mb3, t TEXT CHARACTER SET cp932, h INT INVISIBLE, KEY hidden (n) INVISIBLE, KEY down (n DESC), CONSTRAINT firm CHECK (n > 5)",
+    },
+    mariadb: {
+      columns: {
+        u: ['UUID', 'the type uuid'],
+        i6: ['INET6', 'the type inet6'],
+        i4: ['INET4', 'the type inet4'],
+        d: ['DECIMAL(38,35)', 'the type decimal(38,35)'],
+        c: ['VARCHAR(10) COLLATE utf8mb4_uca1400_ai_ci', 'the collation utf8mb4_uca1400_ai_ci'],
+        e: ["ENUM('a') COLLATE utf8mb4_nopad_bin", 'the collation utf8mb4_nopad_bin'],
+        z: ['VARCHAR(100) COMPRESSED', 'COMPRESSED'],
+        b: ['BLOB COMPRESSED', 'COMPRESSED'],
+      },
+      keys: {},
+      collation: 'utf8mb4_uca1400_as_cs',
+      well: "g POINT REF_SYSTEM_ID=4326, d DECIMAL(65,30), s SET('a') CHARACTER SET utf8mb3, t TEXT CHARACTER SET cp932, h INT INVISIBLE, j JSON, KEY hidden (n) IGNORED, KEY down (n DESC), CONSTRAINT firm CHECK (n > 5)",
+    },
+  } as const
+
+  for (const from of ['mysql', 'mariadb'] as const)
+    test(`1.12 from ${from}: each type, collation, attribute, key and check that the other flavour lacks is refused by its name; what both have is not, and is made there`, async () => {
+      const { source, target } = await pair(from)
+      await using s = await connect(source.config)
+      await using t = await connect(target.config)
+      const { columns, keys, collation, well } = lacking[from]
+      const schema = `y_${from}`
+      await s.query(`CREATE DATABASE ${schema} DEFAULT CHARSET utf8mb4 COLLATE utf8mb4_general_ci`)
+      const ill = [...Object.entries(columns).map(([name, [type]]) => `${name} ${type}`), ...Object.values(keys).map(([text]) => text)]
+      await s.query(`CREATE TABLE ${schema}.ill (id INT NOT NULL PRIMARY KEY, n INT, ${ill.join(', ')})`)
+      await s.query(`CREATE TABLE ${schema}.other (id INT NOT NULL PRIMARY KEY, x VARCHAR(5) COLLATE utf8mb4_bin) COLLATE ${collation}`)
+      await s.query(`CREATE TABLE ${schema}.well (id INT NOT NULL PRIMARY KEY, n INT, ${well})`)
+      const found = await crossFlavourFindings(s, schema, ['ill', 'other', 'well'], t)
+      assert.deepEqual(new Set(found.map(({ code }) => code)), new Set(['SW-MOVE-032']))
+      const lacks = (column: string, what: string): string => `${column} has ${what}, which ${target.flavour} lacks`
+      assert.deepEqual(
+        found.map(({ message }) => message).toSorted(),
+        [
+          ...Object.entries({ ...columns, ...keys }).map(([name, [, what]]) => lacks(`ill.${name}`, what)),
+          lacks('other.(default)', `the collation ${collation}`),
+        ].toSorted(),
+      )
+      // Within a flavour nothing is asked.
+      assert.deepEqual(await crossFlavourFindings(s, schema, ['ill', 'other'], s), [])
+      await t.query(`CREATE DATABASE ${schema}`)
+      const sides = { source: { conn: s, schema }, target: { conn: t, schema, uid: schema, name: '-' }, workflowUid: schema }
+      for (const table of ['ill', 'other'])
+        await assert.rejects(createTargetTables({ ...sides, tables: [table], deferSecondaryKeys: true }), { code: 'SW-MOVE-032' })
+      assert.deepEqual(await createTargetTables({ ...sides, tables: ['well'], deferSecondaryKeys: false }), ['well'])
+    })
 
   for (const from of ['mysql', 'mariadb'] as const) {
     test(`1.1, 1.12 from ${from}: geometry arrives byte for byte on the other flavour, by copy and by tail, whatever its reference system`, async () => {

@@ -5,9 +5,8 @@ import type { Connection, FlavourName } from '../mysql/connection.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { TableInfo } from '../mysql/table-info.ts'
 import { parseTableDefinition } from '../sql/table-definition.ts'
-import { columnsOf } from '../sql/table-edits.ts'
 import { moveErrors } from './errors.ts'
-import { expressionFindings } from './expressions-elsewhere.ts'
+import { expressionFindings, nameOf } from './expressions-elsewhere.ts'
 
 /** Types of one flavour only. MySQL's JSON is another type than MariaDB's, which is text: neither gives the other's bytes back. */
 const onlyIn: Readonly<Record<FlavourName, ReadonlySet<string>>> = {
@@ -47,10 +46,12 @@ function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, col
   for (const key of table.keys) {
     if (to === 'mariadb' && key.parts.some((part) => part.column === null)) refuse(key.name, 'a key over an expression')
   }
-  for (const { name, text } of columnsOf(parseTableDefinition(table.createSql))) {
+  for (const element of parseTableDefinition(table.createSql).elements) {
+    // MySQL tells a column's check as one of the table.
+    if (element.kind !== 'column' && element.kind !== 'other') continue
     // Of what is said of it, without its name, comment and default.
-    const said = /SRID \d+|COMPRESSED|NOT ENFORCED/.exec(text.replace(/'(?:[^'\\]+|\\.|'')*'|`(?:[^`]|``)*`/gs, "''"))?.[0]
-    if (said !== undefined && !(to === 'mysql' && said.startsWith('SRID'))) refuse(name, said)
+    const said = /SRID \d+|COMPRESSED|NOT ENFORCED/.exec(element.text.replace(/'(?:[^'\\]+|\\.|'')*'|`(?:[^`]|``)*`/gs, "''"))?.[0]
+    if (said !== undefined && !(to === 'mysql' && said.startsWith('SRID'))) refuse(nameOf(element), said)
   }
   return distinct(findings)
 }

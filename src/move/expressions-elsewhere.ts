@@ -54,7 +54,8 @@ function hasExpression(element: TableElement): boolean {
   return element.kind === 'column' && (element.generated !== null || /\bDEFAULT [\w(]+\(|\bDEFAULT \(|\bCHECK\b/i.test(element.text))
 }
 
-function nameOf(element: TableElement): string {
+/** Of a column or a check. */
+export function nameOf(element: TableElement): string {
   if (element.kind === 'column') return element.name
   return /^CONSTRAINT `((?:[^`]|``)+)`/.exec(element.text)?.[1] ?? element.text.slice(0, 60)
 }

@@ -14,6 +14,7 @@ import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport
 import { servesPrimary, servingSides } from '../topology/routing.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { CarriedRows } from './carried.ts'
+import { flavourFindings } from './check-flavours.ts'
 import { followedFindings } from './check-followed.ts'
 import { replicaFindings } from './check-replicas.ts'
 import type { SwitchContext, SwitchLimits } from './context.ts'
@@ -47,6 +48,7 @@ export async function preflight(
     sharedServerFindings(context, plan),
     gateFindings(context, plan),
     replicaFindings(context, plan, limits),
+    flavourFindings(context.store, plan),
     ...(carried === null ? [] : [carried.preflight()]),
     ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
     ...plan.to.serverIds.map((id) => serverFindings(context, plan, id, 'to')),
