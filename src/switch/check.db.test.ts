@@ -231,6 +231,35 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         await f.query(sql)
     })
 
+    test('1.10: accounts of either side that may write past the binlog are told, by grant and by role, once each; ours are not', async () => {
+      const may = flavour === 'mysql' ? 'SESSION_VARIABLES_ADMIN' : 'BINLOG ADMIN'
+      const text = (id: string, accounts: string): string =>
+        `${id}: ${accounts} may SET sql_log_bin=0: no stream sees what is written so, only a vdiff does`
+      const told = async (): Promise<string[]> => (await look()).notes.filter((note) => /sql_log_bin/.test(note)).toSorted()
+      assert.deepEqual(await told(), [])
+      await using f = await world.admin('f')
+      await using n = await world.admin('n')
+      for (const sql of [
+        "CREATE USER direct@'%' IDENTIFIED BY 'x'",
+        "CREATE USER member@'10.0.0.1' IDENTIFIED BY 'x'",
+        'CREATE ROLE hides',
+        `GRANT ${may} ON *.* TO hides`,
+        "GRANT hides TO member@'10.0.0.1'",
+        `GRANT ${may} ON *.* TO direct@'%'`,
+      ])
+        await f.query(sql)
+      await n.query("CREATE USER other@'%' IDENTIFIED BY 'x'")
+      await n.query(`GRANT ${may} ON *.* TO other@'%'`)
+      assert.deepEqual(await told(), [text('f', 'direct@%, member@10.0.0.1'), text('n', 'other@%')])
+      await n.query("ALTER USER other@'%' ACCOUNT LOCK")
+      await f.query("DROP USER direct@'%'")
+      assert.deepEqual(await told(), [text('f', 'member@10.0.0.1')])
+      await f.query('DROP ROLE hides')
+      await f.query("DROP USER member@'10.0.0.1'")
+      await n.query("DROP USER other@'%'")
+      assert.deepEqual(await told(), [])
+    })
+
     test('what stands on the servers', async () => {
       await using f = await world.admin('f')
       await using n = await world.admin('n')

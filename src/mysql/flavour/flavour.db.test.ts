@@ -7,7 +7,7 @@ import { connect } from '../connect.ts'
 import { errno, isServerError } from '../errors.ts'
 import type { Connection } from '../connection.ts'
 import { flavourOf, supportOf } from './flavour.ts'
-import { binlogProblems } from './shared.ts'
+import { binlogProblems, binlogSkippers } from './shared.ts'
 
 function rejection(promise: Promise<unknown>): Promise<unknown> {
   return promise.then(
@@ -48,20 +48,43 @@ for (const name of flavours()) {
       const settings = await flavour.binlogSettings(c)
       assert.equal(settings.logBin, true)
       assert.equal(settings.format, 'ROW')
-      await c.pipeline(["SET GLOBAL binlog_row_image='MINIMAL'", 'SET GLOBAL sync_binlog=0'])
-      assert.deepEqual(
-        binlogProblems(await flavour.binlogSettings(c))
-          .map((problem) => problem.setting)
-          .filter((setting) => setting !== 'innodb_flush_log_at_trx_commit'),
-        ['binlog_row_image', 'sync_binlog'],
-      )
+      // As they are for a server of tests, and worse.
+      await c.pipeline([
+        "SET GLOBAL binlog_row_image='MINIMAL'",
+        'SET GLOBAL sync_binlog=0',
+        'SET GLOBAL innodb_flush_log_at_trx_commit=2',
+        ...(name === 'mysql'
+          ? ["SET GLOBAL binlog_row_value_options='PARTIAL_JSON'", 'SET GLOBAL binlog_order_commits=OFF']
+          : ["SET GLOBAL binlog_format='MIXED'"]),
+      ])
+      const found = async (): Promise<string[]> =>
+        binlogProblems(await flavour.binlogSettings(c)).map(({ setting, value, wanted }) => `${setting} ${value} (${wanted})`)
+      assert.deepEqual(await found(), [
+        ...(name === 'mysql' ? [] : ['binlog_format MIXED (ROW)']),
+        'binlog_row_image MINIMAL (FULL)',
+        'sync_binlog 0 (1)',
+        'innodb_flush_log_at_trx_commit 2 (1)',
+        ...(name === 'mysql' ? ['binlog_order_commits OFF (ON)', 'binlog_row_value_options PARTIAL_JSON (empty)'] : []),
+      ])
+      if (name === 'mysql') assert.equal((await flavour.identity(c)).ordersCommits, false)
       await c.pipeline([...flavour.binlogFixes])
-      assert.deepEqual(binlogProblems(await flavour.binlogSettings(c)), [])
+      assert.deepEqual(await found(), [])
+      if (name === 'mysql') {
+        for (const mode of ['ON_PERMISSIVE', 'OFF_PERMISSIVE', 'OFF']) await c.query(`SET GLOBAL gtid_mode=${mode}`)
+        assert.deepEqual(await found(), ['gtid_mode OFF (ON)'])
+        for (const mode of ['OFF_PERMISSIVE', 'ON_PERMISSIVE', 'ON']) await c.query(`SET GLOBAL gtid_mode=${mode}`)
+        assert.deepEqual(await found(), [])
+      }
       const uuid = identity.uuid
       await c.close()
-      await server.restart()
+      await server.stop()
+      await server.restart({ 'binlog-ignore-db': 'scratch', 'sync-binlog': 1, 'innodb-flush-log-at-trx-commit': 1 })
       await using again = await connect(server.config)
       assert.equal((await flavour.identity(again)).uuid, uuid, 'the identity outlives a restart')
+      assert.deepEqual(
+        binlogProblems(await flavour.binlogSettings(again)).map(({ setting, value }) => `${setting} ${value}`),
+        ['binlog filters scratch'],
+      )
     })
 
     test('without a binlog that is what is said', async () => {
@@ -158,6 +181,88 @@ for (const name of flavours()) {
         false,
       )
       assert.equal(accounts.find((account) => account.user === user)?.passesReadOnly.length, 1)
+    })
+
+    test('1.10: who may turn the binlog off for a session is told, by a grant, a role, a role of a role, or one that all have; and nobody else', async () => {
+      const server = await sharedServer(name)
+      await using c = await connect(server.config)
+      const flavour = flavourOf(c)
+      const prefix = uniqueName('bin')
+      const by: Record<string, string[]> =
+        name === 'mysql'
+          ? {
+              super: ['SUPER'],
+              system: ['SYSTEM_VARIABLES_ADMIN'],
+              session: ['SESSION_VARIABLES_ADMIN'],
+              binlog: ['BINLOG_ADMIN'],
+              all: ['ALL PRIVILEGES'],
+              reads: ['SELECT', 'REPLICATION SLAVE', 'CONNECTION_ADMIN'],
+            }
+          : {
+              super: ['SUPER'],
+              binlog: ['BINLOG ADMIN'],
+              replay: ['BINLOG REPLAY', 'BINLOG MONITOR'],
+              all: ['ALL PRIVILEGES'],
+              reads: ['SELECT', 'REPLICATION SLAVE', 'READ_ONLY ADMIN'],
+            }
+      const strongest = name === 'mysql' ? 'SESSION_VARIABLES_ADMIN' : 'BINLOG ADMIN'
+      const users = [...Object.keys(by), 'none', 'role', 'deep', 'locked'].map((user) => `${prefix}${user}`)
+      for (const user of users) await c.query(`CREATE USER ${user} IDENTIFIED BY 'x'`)
+      for (const [user, grants] of Object.entries(by)) await c.query(`GRANT ${grants.join()} ON *.* TO ${prefix}${user}`)
+      const [role, above] = [uniqueName('role'), uniqueName('role')]
+      await c.pipeline([
+        `CREATE ROLE ${role}, ${above}`,
+        `GRANT ${strongest} ON *.* TO ${role}`,
+        `GRANT ${role} TO ${above}`,
+        `GRANT ${role} TO ${prefix}role`,
+        `GRANT ${above} TO ${prefix}deep`,
+        `GRANT ${strongest} ON *.* TO ${prefix}locked`,
+        `ALTER USER ${prefix}locked ACCOUNT LOCK`,
+      ])
+      const mayDo = async (user: string, takes: string | null): Promise<boolean> => {
+        await using session = await connect({ ...server.config, user, password: 'x' })
+        if (takes !== null) await session.query(`SET ROLE ${takes}`)
+        try {
+          await session.query('SET SESSION sql_log_bin=0')
+          return true
+        } catch (error) {
+          if (!isServerError(error)) throw error
+          return false
+        }
+      }
+      const told = async (): Promise<string[]> =>
+        (await flavour.accounts(c)).filter(({ user, maySkipBinlog }) => user.startsWith(prefix) && maySkipBinlog).map(({ user }) => user)
+      const may: string[] = []
+      for (const user of users.filter((one) => !one.endsWith('locked')))
+        if (await mayDo(user, user.endsWith('role') ? role : user.endsWith('deep') ? above : null)) may.push(user)
+      assert.ok(may.includes(`${prefix}role`) && may.includes(`${prefix}deep`) && may.length < users.length - 2, may.join())
+      assert.deepEqual((await told()).filter((user) => !user.endsWith('locked')).toSorted(), may.toSorted(), 'as the server does')
+      assert.ok((await told()).includes(`${prefix}locked`))
+
+      const accounts = (await flavour.accounts(c)).filter(({ user }) => user.startsWith(prefix))
+      const text = binlogSkippers('s1', accounts, new Set([`${prefix}all`])) ?? ''
+      assert.match(text, /^s1: .* may SET sql_log_bin=0: no stream sees/)
+      const listed = text.slice(4, text.indexOf(' may SET')).split(', ')
+      assert.deepEqual(
+        listed.toSorted(),
+        may
+          .filter((user) => user !== `${prefix}all`)
+          .map((user) => `${user}@%`)
+          .toSorted(),
+      )
+      const harmless = accounts.filter(({ user }) => user === `${prefix}none` || user === `${prefix}locked`)
+      assert.equal(binlogSkippers('s1', harmless, new Set()), null, 'a locked account does nothing')
+
+      // What everybody has without being granted it.
+      const all = name === 'mysql' ? `SET GLOBAL mandatory_roles = '${role}'` : `GRANT ${strongest} ON *.* TO PUBLIC`
+      await c.query(all)
+      try {
+        assert.equal(await mayDo(`${prefix}none`, name === 'mysql' ? role : null), true)
+        assert.ok((await told()).includes(`${prefix}none`))
+      } finally {
+        await c.query(name === 'mysql' ? "SET GLOBAL mandatory_roles = ''" : `REVOKE ${strongest} ON *.* FROM PUBLIC`)
+      }
+      assert.equal((await told()).includes(`${prefix}none`), false)
     })
 
     test('sessions, open transactions, prepared XA transactions, definers', async () => {

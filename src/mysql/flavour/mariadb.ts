@@ -13,6 +13,7 @@ import {
   privileges,
   proxies,
   sessions,
+  type TextRow,
   unlockAccount,
   variables,
   xaRecover,
@@ -20,6 +21,9 @@ import {
 
 const DML =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
+
+/** What is granted to PUBLIC (10.11) every account has. */
+const everybody = 'PUBLIC'
 
 /** How SHOW GRANTS prints GRANT ALL. */
 const EVERYTHING = 'ALL PRIVILEGES'
@@ -125,18 +129,21 @@ export const mariadb: Flavour = {
       connection.allText(
         `SELECT User AS user, Host AS host, JSON_VALUE(Priv, '$.plugin') AS plugin, JSON_VALUE(Priv, '$.account_locked') AS locked
          FROM mysql.global_priv
-         WHERE COALESCE(JSON_VALUE(Priv, '$.is_role'), 'false') NOT IN ('true', '1') AND User NOT IN ('mariadb.sys', 'PUBLIC')`,
+         WHERE User = 'PUBLIC' OR COALESCE(JSON_VALUE(Priv, '$.is_role'), 'false') NOT IN ('true', '1') AND User <> 'mariadb.sys'`,
       ),
       privileges(connection),
       connection.allText('SELECT User, Host, Role FROM mysql.roles_mapping'),
     ])
-    const byRole = await rolePrivileges(connection, new Set(roles.map((row) => need(row, 'Role'))))
+    const isPublic = (row: TextRow): boolean => row['user'] === 'PUBLIC' && row['host'] === ''
+    const named = roles.map((row) => need(row, 'Role'))
+    const byRole = await rolePrivileges(connection, new Set(rows.some(isPublic) ? [...named, everybody] : named))
     const out: Account[] = []
     for (const row of rows) {
+      if (isPublic(row)) continue
       const user = need(row, 'user')
       const host = need(row, 'host')
       const all = new Set(granted.get(`'${user}'@'${host}'`) ?? [])
-      for (const role of rolesOf(roles, user, host)) for (const privilege of byRole.get(role) ?? []) all.add(privilege)
+      for (const role of [everybody, ...rolesOf(roles, user, host)]) for (const privilege of byRole.get(role) ?? []) all.add(privilege)
       out.push({
         user,
         host,
@@ -203,7 +210,7 @@ export const mariadb: Flavour = {
 async function rolePrivileges(connection: Connection, roles: ReadonlySet<string>): Promise<Map<string, string[]>> {
   const out = new Map<string, string[]>()
   for (const role of roles) {
-    const result = await connection.query(`SHOW GRANTS FOR ${quoteIdentifier(role)}`)
+    const result = await connection.query(`SHOW GRANTS FOR ${role === everybody ? role : quoteIdentifier(role)}`)
     const lines = result.kind === 'rows' ? result.rows.map((row) => row[0]?.toString('utf8') ?? '') : []
     out.set(
       role,

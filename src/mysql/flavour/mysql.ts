@@ -133,7 +133,7 @@ export const mysql: Flavour = {
       const host = need(row, 'host')
       if (row['is_role'] === '1' && row['locked'] === 'Y') continue
       const all = new Set<string>()
-      for (const grantee of [`'${user}'@'${host}'`, ...(roleGrants.get(`'${user}'@'${host}'`) ?? [])]) {
+      for (const grantee of [`'${user}'@'${host}'`, ...roleGrants(`'${user}'@'${host}'`)]) {
         for (const privilege of granted.get(grantee) ?? []) all.add(privilege)
       }
       out.push({
@@ -143,7 +143,7 @@ export const mysql: Flavour = {
         plugin: row['plugin'] ?? '',
         passesReadOnly: ['SUPER', 'CONNECTION_ADMIN'].filter((name) => all.has(name)),
         replicates: all.has('REPLICATION SLAVE') && !all.has('INSERT'),
-        maySkipBinlog: ['SUPER', 'SYSTEM_VARIABLES_ADMIN', 'SESSION_VARIABLES_ADMIN', 'BINLOG_ADMIN'].some((name) => all.has(name)),
+        maySkipBinlog: ['SUPER', 'SYSTEM_VARIABLES_ADMIN', 'SESSION_VARIABLES_ADMIN'].some((name) => all.has(name)),
       })
     }
     return out
@@ -206,24 +206,29 @@ function statusStatement(connection: Connection): string {
   return connection.versionNumber >= 80200 ? 'SHOW BINARY LOG STATUS' : 'SHOW MASTER STATUS'
 }
 
-/** Roles of each account, also through other roles, as grantee texts. */
-async function rolesOf(connection: Connection): Promise<Map<string, string[]>> {
-  const rows = await connection.allText('SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST FROM mysql.role_edges')
+/** Roles of an account, also through other roles, as grantee texts: those that it was granted, and those that all accounts have (mandatory_roles), which no table tells. */
+async function rolesOf(connection: Connection): Promise<(grantee: string) => ReadonlySet<string>> {
+  const [rows, mandatory] = await Promise.all([
+    connection.allText('SELECT FROM_USER, FROM_HOST, TO_USER, TO_HOST FROM mysql.role_edges'),
+    // Of our own account, which has them as everybody has. The view came with 8.0.19.
+    connection.versionNumber < 80019
+      ? []
+      : connection.allText("SELECT ROLE_NAME, ROLE_HOST FROM information_schema.APPLICABLE_ROLES WHERE IS_MANDATORY = 'YES'"),
+  ])
   const direct = new Map<string, string[]>()
   for (const row of rows) {
     const to = `'${need(row, 'TO_USER')}'@'${need(row, 'TO_HOST')}'`
     direct.set(to, [...(direct.get(to) ?? []), `'${need(row, 'FROM_USER')}'@'${need(row, 'FROM_HOST')}'`])
   }
-  const out = new Map<string, string[]>()
-  for (const account of direct.keys()) {
+  const ofAll = mandatory.map((row) => `'${need(row, 'ROLE_NAME')}'@'${need(row, 'ROLE_HOST')}'`)
+  return (grantee) => {
     const seen = new Set<string>()
-    const queue = [...(direct.get(account) ?? [])]
+    const queue = [...ofAll, ...(direct.get(grantee) ?? [])]
     for (let role = queue.pop(); role !== undefined; role = queue.pop()) {
       if (seen.has(role)) continue
       seen.add(role)
       queue.push(...(direct.get(role) ?? []))
     }
-    out.set(account, [...seen])
+    return seen
   }
-  return out
 }
