@@ -1,13 +1,11 @@
 /** Ranges that are read again: those that landed on some targets only, and those thrown away for the keys touched meanwhile (PROTOCOLS 1.3, 1.4). */
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
-import { parseKeyRange } from '../keyspace/key-range.ts'
-import { createVindex } from '../keyspace/vindexes/create.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Failpoints } from './crash-points.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
+import { ownersOf } from './testkit/owners.ts'
 import { fill, World } from './testkit/world.ts'
 import { TouchedKeys } from './touched.ts'
 
@@ -195,14 +193,6 @@ for (const flavour of flavours()) {
     assert.equal(await world.assertEqual(), 1_000)
     for (const stream of running) await stream.stop()
   })
-}
-
-/** An owner on each of two sources. */
-function ownersOf(world: World): number[] {
-  const vindex = createVindex('hash', 'hash')
-  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-  const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
-  return [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
 }
 
 /** The most bytes that any stream's touched keys take from now on. */

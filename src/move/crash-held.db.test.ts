@@ -1,14 +1,12 @@
 /** Promises 1, 3: death where rows are held back for another stream's (PROTOCOLS 1.6; docs/decisions/008, 025). In-process, as `crash.db.test.ts`; each point must be met. */
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
-import { parseKeyRange } from '../keyspace/key-range.ts'
 import { bumpControlMarker } from '../binlog/control-schema.ts'
-import { createVindex } from '../keyspace/vindexes/create.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { crashPoints, type CrashPoint } from './crash-points.ts'
 import { killAt } from './testkit/kill-at.ts'
+import { ownersOf } from './testkit/owners.ts'
 import { World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -130,11 +128,3 @@ besideEachOther(
   },
   3,
 )
-
-/** An owner on each of the two sources. */
-function ownersOf(world: World): number[] {
-  const vindex = createVindex('hash', 'hash')
-  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-  const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
-  return [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
-}

@@ -1,13 +1,11 @@
 /** DDL in a merge while a row waits for another source's stream (PROTOCOLS 1.6, 1.13; docs/decisions/025). */
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
-import { KeyRangeIndex } from '../keyspace/key-range-index.ts'
-import { parseKeyRange } from '../keyspace/key-range.ts'
-import { createVindex } from '../keyspace/vindexes/create.ts'
 import { connect } from '../mysql/connect.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
+import { ownersOf } from './testkit/owners.ts'
 import { itemTable, World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -16,10 +14,7 @@ after(() => servers[Symbol.asyncDispose]())
 /** Two sources into one target; a row of `a` is the first's, of `b` the second's. */
 async function merging(flavour: 'mariadb' | 'mysql', table = itemTable) {
   const world = await World.create({ flavour, sources: ['-80', '80-'], targets: ['-'], tables: [table] }, servers.of(flavour))
-  const vindex = createVindex('hash', 'hash')
-  const index = new KeyRangeIndex(world.sourceRefs.map(({ shard }, value) => ({ range: parseKeyRange(shard), value })))
-  const shardOf = (owner: number): number => index.find(vindex.map([{ type: 'INT64', bytes: Buffer.from(String(owner)) }])!)!
-  const [a, b] = [0, 1].map((shard) => Array.from({ length: 50 }, (_, owner) => owner).find((owner) => shardOf(owner) === shard)!)
+  const [a, b] = ownersOf(world)
   const on = async (shard: number, ...statements: string[]): Promise<void> => {
     await world.s.useDatabase(world.sourceRefs[shard]!.schema)
     for (const statement of statements) await world.s.query(statement)

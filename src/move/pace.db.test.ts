@@ -275,10 +275,14 @@ for (const flavour of flavours()) {
         await Promise.all(sleeping)
         await held(/^the source keeps ([4-9]\d|\d{3,}) undo records \(limit 40\)$/)
         for (const sql of slow) await admin.query(sql)
+        // The middle one of five commits is what counts.
+        const name = markerStream(record.workflowUid, record.uid)
+        const marks = async (): Promise<number> => (await readMarker(world.s, name, 'mark')) ?? 0
+        const before = await marks()
+        await until('slow commits', async () => (await marks()) > before + 6)
         await reader.query('COMMIT')
         await held(/^a commit on the source takes \d{3,} ms \(limit 100\)$/)
         // It has some markers of this stream, and gets no more.
-        const name = markerStream(record.workflowUid, record.uid)
         await until('the replica to follow', async () => (await readMarker(r, name, 'mark')) !== null, 30_000)
         await r.query(flavour === 'mysql' ? 'STOP REPLICA SQL_THREAD' : 'STOP SLAVE SQL_THREAD')
         const stoppedMs = systemClock.nowMs()

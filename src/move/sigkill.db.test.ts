@@ -85,7 +85,7 @@ after(() => Promise.all(servers.map((server) => server[Symbol.asyncDispose]())))
 
 besideEachOther('movers that are killed', (flavour) => {
   test(`promises 1, 3: ${flavour}, movers killed by SIGKILL, one at each crash point: the same rows`, { timeout: 240_000 }, async () => {
-    // Those of rows held back need a second source: `crash-held.db.test.ts`.
+    // Those of rows held back need a second source: `sigkill-held.db.test.ts`.
     const points = crashPoints.filter((point) => !point.startsWith('held.'))
     assert.deepEqual(stages.map(({ point }) => point).toSorted(), points.toSorted(), 'every point has its stage')
     const server = await testServer({ flavour })
