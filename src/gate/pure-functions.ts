@@ -27,12 +27,15 @@ const known = new Set(
 )
 
 export function rereadable(lexed: Lexed): boolean {
+  const word = (i: number): string => lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()
   for (let i = 0; i + 1 < lexed.count; i++) {
     const kind = tokenKind(lexed, i)
     if (kind !== Kind.Word && kind !== Kind.QuotedName) continue
     if (lexed.bytes[tokenStart(lexed, i + 1)] !== 0x28 || tokenKind(lexed, i + 1) !== Kind.Operator) continue
-    if (kind === Kind.QuotedName || !known.has(lexed.bytes.toString('latin1', tokenStart(lexed, i), tokenEnd(lexed, i)).toUpperCase()))
-      return false
+    // Behind a schema's name it is a stored one, whatever it is called.
+    if (kind === Kind.QuotedName || (i > 0 && word(i - 1) === '.')) return false
+    const name = word(i)
+    if (!known.has(name) && !(plain.test(name) && builtin.has(name))) return false
   }
   return true
 }
@@ -68,6 +71,9 @@ const builtin = new Set(
     'ST_NUMINTERIORRING ST_POINTATDISTANCE ST_POINTONSURFACE ST_POLYGONFROMTEXT ST_POLYGONFROMWKB ST_RELATE'
   ).split(' '),
 )
+/** Of those, kinds of which none has an effect. */
+const plain = /^(ST_|JSON_|MBR|VEC_|INET|IS_IPV|IS_UUID|UUID_TO|BIN_TO|AES_|NVL|ANY_VALUE$|GROUPING$|MATCH$|AGAINST$)/
+
 /** Of a server's own functions and of words that may stand before `(`. Anything else is a stored or a loaded function. */
 export function isBuiltin(name: string): boolean {
   const upper = name.toUpperCase()
