@@ -49,7 +49,24 @@ export const benchTables: Readonly<Record<string, BenchTable>> = {
     moved: (name) => ({ name, reference: false, vindex: { type: 'xxhash', params: {}, columns: ['code'] } }),
     lastColumn: 'c',
   },
+  // Documents of 200 bytes of kinds that JSON has.
+  json: {
+    ddl: (name) => `CREATE TABLE ${name} (id INT NOT NULL PRIMARY KEY, j JSON NOT NULL) DEFAULT CHARSET=utf8mb4`,
+    fill: (conn, name, rows) => fillRows(conn, name, rows, 1000, (i) => `(${i},'${JSON.stringify(documentOf(i))}')`),
+    moved: byId,
+    lastColumn: 'j',
+  },
 }
+
+const documentOf = (i: number): unknown => ({
+  id: i,
+  name: `customer ${i}`,
+  tags: ['a', 'bb', 'ccc'],
+  price: i + 0.5,
+  active: true,
+  created: '2026-01-02 03:04:05',
+  address: { street: `main road ${i}`, zip: '12345', geo: [52.1234, 13.4321] },
+})
 
 async function fillRows(conn: Connection, name: string, rows: number, each: number, row: (i: number) => string): Promise<void> {
   for (let at = 0; at < rows; at += each)

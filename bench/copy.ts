@@ -2,7 +2,7 @@
  * The copy 1 → N beside mydumper + myloader 1 → 1, on the same servers, tables and rows in one run, in turn, round after round; then the catch-up of a backlog. The mover is a process of
  * its own, as in production. Prints seconds, CPU seconds of all that work, rows read on the source, the mover's greatest memory, and medians of the rounds.
  *
- *     node bench/copy.ts [rows of all tables, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key]
+ *     node bench/copy.ts [rows of all tables, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key|json]
  *         [--rounds 1] [--tables 2] [--threads N]
  *
  * Several numbers of targets (`1,4,8,16`): a copy to each in turn, round after round, without the peer, and what a row costs at each as a ratio of the first, by the medians.
@@ -10,7 +10,7 @@
  * The peer has as many threads as the mover: as many dump as the mover reads with, as many load as it writes with (`--threads`: both so many instead), and tables in chunks (`--rows`), so that all of
  * them have work. Its rows are counted: mydumper 0.10 may end well without having dumped any.
  *
- * wide: 30 columns, half of them text; text-key: rows keyed and sharded by a VARCHAR. Their backlog is not measured: give 0 changes.
+ * wide: 30 columns, half of them text; text-key: rows keyed and sharded by a VARCHAR; json: a document of ten members (MySQL). Their backlog is not measured: give 0 changes.
  */
 import { execFileSync } from 'node:child_process'
 import { rmSync } from 'node:fs'

@@ -11,20 +11,27 @@ import { connect } from '../src/mysql/connect.ts'
 import { World } from '../src/move/testkit/world.ts'
 
 /** What the server shows of a column: exact, whatever the client's character set, and short. */
-function shown({ name, type }: { name: string; type: string }): string {
+function shown({ name, type }: { name: string; type: string }, typed: boolean): string {
   // As a double every bit of a FLOAT shows. As it is sent: MySQL's CAST to text prints fewer digits of the smallest (*tried*, 9.7).
   if (/^(FLOAT|DOUBLE)/.test(type)) return `${name} + 0e0`
-  return `CONCAT_WS(' ', ${parts({ name, type }).join(', ')})`
+  return `CONCAT_WS(' ', ${parts({ name, type }, typed).join(', ')})`
 }
 
-function parts({ name, type }: { name: string; type: string }): string[] {
+function parts({ name, type }: { name: string; type: string }, typed: boolean): string[] {
   const exact = (expression: string): string =>
     `IF(LENGTH(${expression}) > 100, CONCAT(LENGTH(${expression}), ' bytes ', SHA2(${expression}, 256)), HEX(${expression}))`
   // The number tells '' from the value that is no member.
   if (/^(ENUM|SET)/.test(type)) return [exact(`CAST(${name} AS BINARY)`), exact(`CAST(CAST(${name} AS UNSIGNED) AS BINARY)`)]
   if (/^(POINT|POLYGON|GEOMETRY)/.test(type)) return [exact(`ST_AsBinary(${name})`), `ST_SRID(${name})`]
-  if (type.startsWith('JSON')) return [exact(`CAST(${name} AS CHAR CHARACTER SET utf8mb4)`)]
+  if (type.startsWith('JSON')) return [exact(`CAST(${name} AS CHAR CHARACTER SET utf8mb4)`), ...(typed ? typesOf(name) : [])]
   return [exact(`CAST(${name} AS BINARY)`)]
+}
+
+/** Of MySQL's documents: bytes that they take when made anew, and the type of each value. */
+function typesOf(name: string): string[] {
+  const all = `JSON_MERGE_PRESERVE(JSON_ARRAY(${name}), COALESCE(JSON_EXTRACT(${name}, '$**.*'), JSON_ARRAY()), COALESCE(JSON_EXTRACT(${name}, '$**[*]'), JSON_ARRAY()))`
+  const types = `SELECT SHA2(JSON_ARRAYAGG(JSON_ARRAY(i, JSON_TYPE(v))), 256) FROM JSON_TABLE(${all}, '$[*]' COLUMNS (i FOR ORDINALITY, v JSON PATH '$')) t`
+  return [`JSON_STORAGE_SIZE(JSON_ARRAY(${name}))`, `(${types})`]
 }
 
 const made = [
@@ -85,9 +92,10 @@ for (const { from, to } of pairings) {
 
 /** Rows of the source, each alike on the targets; nothing else there. */
 async function compare(world: World, columns: readonly { name: string; type: string }[]): Promise<number> {
+  const typed = [world.s, world.t].every(({ flavour }) => flavour === 'mysql')
   const read = async (conn: Connection, schema: string): Promise<Map<string, Record<string, string | null>>> => {
     await conn.query("SET SESSION sql_mode='', SESSION time_zone='+00:00'")
-    const cells = columns.map((column) => `${shown(column)} AS ${column.name}`)
+    const cells = columns.map((column) => `${shown(column, typed)} AS ${column.name}`)
     const rows = await conn.allText(`SELECT id AS k, ${cells.join(', ')} FROM ${schema}.every`)
     return new Map(rows.map((row) => [row.k ?? '', row]))
   }

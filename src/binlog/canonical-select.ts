@@ -5,6 +5,7 @@
  */
 import { quoteIdentifier } from '../sql/quote.ts'
 import { binlogErrors } from './errors.ts'
+import { typedDocument } from './json-types.ts'
 import type { ColumnDefinition } from './source.ts'
 
 /**
@@ -29,6 +30,8 @@ export function canonicalExpression(column: ColumnDefinition, prefix = ''): stri
     case 'set':
       // Not `c + 0`: MariaDB takes the 64th member of a SET for a sign.
       return `CAST(${name} AS UNSIGNED)`
+    case 'json':
+      return typedDocument(name)
     case 'year':
       if (!/\(2\)/.test(column.columnType)) return name
       throw binlogErrors.unsupportedColumn({ column: column.name, definition: column.columnType, hint: 'to YEAR' })

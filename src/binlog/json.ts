@@ -6,6 +6,8 @@
  *     array  := count size entry* …        count, size, offsets: 2 bytes when small, 4 when large
  *     key    := offset length(2)           entry := type (offset | inlined value)
  *
+ * Behind the text stands a list of the values whose types it does not tell, where there are any (`json-types.ts`).
+ *
  * Offsets count from the object's or array's first byte. Every read is checked against the document's end, and elements are counted
  * against its length: a damaged document throws, it can't run away.
  */
@@ -29,9 +31,31 @@ export function decodeJson(sink: RowSink, length: number): void {
     return
   }
   const writer = new JsonWriter(sink, at, at + length)
-  writer.value(writer.u8(at), at + 1, 0)
+  const type = writer.u8(at)
+  writer.value(type, at + 1, 0)
+  if (writer.listed) writer.list(type, at + 1)
   sink.text(writer.at)
 }
+
+/** As JSON_TYPE names them. */
+const opaqueNames = new Map<number, string>([
+  [columnType.newdecimal, 'DECIMAL'],
+  [columnType.date, 'DATE'],
+  [columnType.time, 'TIME'],
+  [columnType.datetime, 'DATETIME'],
+  [columnType.timestamp, 'TIMESTAMP'],
+  [columnType.bit, 'BIT'],
+  [columnType.geometry, 'GEOMETRY'],
+  ...[
+    columnType.varchar,
+    columnType.tinyBlob,
+    columnType.mediumBlob,
+    columnType.longBlob,
+    columnType.blob,
+    columnType.varString,
+    columnType.string,
+  ].map((type) => [type, 'BLOB'] as const),
+])
 
 class JsonWriter {
   readonly #sink: RowSink
@@ -40,7 +64,10 @@ class JsonWriter {
   readonly #end: number
   /** Next byte to write in sink.out. */
   at: number
+  /** A value came whose type text does not tell. */
+  listed = false
   #elements = 0
+  readonly #lists = { m: { count: 0, found: [] as string[] }, e: { count: 0, found: [] as string[] } }
 
   constructor(sink: RowSink, start: number, end: number) {
     this.#sink = sink
@@ -52,6 +79,7 @@ class JsonWriter {
 
   value(type: number, at: number, depth: number): void {
     if (depth > depthMax) throw new BadValue('JSON nested too deep')
+    if (type === 6 || type === 8 || type === 10 || type === 15) this.listed = true
     switch (type) {
       case 0:
       case 1:
@@ -129,6 +157,44 @@ class JsonWriter {
       this.value(type, inlined ? entry + 1 : base + this.#offset(entry + 1, width), depth + 1)
     }
     this.#byte(isObject ? 125 : 93)
+  }
+
+  /** Writes the list of values whose types text does not tell. The document was checked when it was written. */
+  list(type: number, at: number): void {
+    const { m, e } = this.#lists
+    if (type > 3) m.found.push(`"r ${this.#typeName(type, at)}"`)
+    else this.#listEntries(type, at)
+    this.#byte(0)
+    this.#ascii(`[${[...m.found, ...e.found].join(', ')}]`)
+    this.#byte(0)
+  }
+
+  #listEntries(container: number, base: number): void {
+    const kind = container < 2 ? 'm' : 'e'
+    const list = this.#lists[kind]
+    const width = (container & 1) === 1 ? 4 : 2
+    const count = this.#offset(base, width)
+    const entries = base + 2 * width + (kind === 'm' ? count * (width + 2) : 0)
+    for (let i = 0; i < count; i++) {
+      const type = this.u8(entries + i * (1 + width))
+      list.count++
+      if (type === 15)
+        list.found.push(`"${kind}${list.count} ${this.#typeName(type, base + this.#offset(entries + i * (1 + width) + 1, width))}"`)
+      else if (type === 6 || type === 8 || type === 10) list.found.push(`"${kind}${list.count} ${this.#typeName(type, 0)}"`)
+    }
+    for (let i = 0; i < count; i++) {
+      const entry = entries + i * (1 + width)
+      const type = this.u8(entry)
+      if (type < 4) this.#listEntries(type, base + this.#offset(entry + 1, width))
+    }
+  }
+
+  /** Of an opaque value, which stands at `at`, or an unsigned integer. */
+  #typeName(type: number, at: number): string {
+    if (type !== 15) return 'UNSIGNED INTEGER'
+    const name = opaqueNames.get(this.u8(at)) ?? 'OPAQUE'
+    // Stored alone it has a byte for its kind before it.
+    return name === 'DECIMAL' ? `${name} ${3 + this.#varLength(at + 1)[1]}` : name
   }
 
   #literal(value: number): void {

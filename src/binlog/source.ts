@@ -24,7 +24,7 @@
  *   index needs no charset. Write it back as a number, unquoted. Members: `TailColumn.members` when known.)
  * - ZEROFILL integers and decimals: without the zeros: `c + 0`.
  * BINARY(n) is padded to n; CHAR has no trailing spaces; BIT, GEOMETRY, VECTOR are raw bytes; character columns are in the column's own charset;
- * TIMESTAMP is UTC text; JSON is the server's text, utf8mb4; MariaDB's UUID, INET4, INET6 are text.
+ * TIMESTAMP is UTC text; JSON is the server's text, utf8mb4, with a list of what it does not tell (`json-types.ts`); MariaDB's UUID, INET4, INET6 are text.
  */
 import type { RowBatch } from '../mysql/connection.ts'
 import type { QueryKind } from './query-kind.ts'

@@ -1,6 +1,6 @@
 /**
- * JSON columns of MySQL that hold values that JSON has no text for: a DATE, TIME, DATETIME, BLOB or BIT put in by CAST or from a column. A SELECT gives their text only, so a copy cannot tell
- * them from strings, and strings is what they are on the targets (docs/decisions/008): whoever relies on JSON_TYPE, or on their order, has to know before.
+ * JSON columns of MySQL that hold bytes of a kind that no expression makes: a TINYBLOB's, and those that older servers made. They arrive as the strings that they print as, and a comparison finds each such
+ * row different (docs/decisions/008): that is to be known before.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -9,10 +9,11 @@ import type { SchemaInfo } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { limitedSelect } from '../verify/ranges.ts'
 
-/** As they print: quoted, and beginning like a date, a time or base64 with the type of a column. */
-const looksOpaque = /^(base64:type\d+:|-?\d{2,4}[-:]\d{2}[-:]\d{2})/
-const looksOpaqueSql = '"(base64:type[0-9]+:|-?[0-9]{2,4}[-:][0-9]{2}[-:][0-9]{2})'
-const opaque = ['DATE', 'TIME', 'DATETIME', 'TIMESTAMP', 'BLOB', 'BIT', 'OPAQUE']
+/** As they print: `move/json-literal.ts` makes the others. */
+const pattern = 'base64:type(?!(15|16|250|251|252|254):)[0-9]+:'
+const looksOpaque = new RegExp(`^${pattern}`)
+const looksOpaqueSql = `"${pattern}`
+const opaque = ['BLOB', 'GEOMETRY', 'OPAQUE']
 
 const lookMsMax = 2_000
 /** Of all columns of a source together: a plan is waited for, and these are scans of a server that serves. */
@@ -40,15 +41,13 @@ export async function jsonNotes(connection: Connection, schema: Pick<SchemaInfo,
       if (column.dataType !== 'json' || column.generated !== null) continue
       const { found, whole } = await lookThrough(ask, quoteQualified(schema.name, table.name), quoteIdentifier(column.name))
       const name = `${table.name}.${column.name}`
-      const become = 'as strings of the same text: JSON_TYPE of them, and how they compare, is another there'
+      const become = 'as strings of the same text: JSON_TYPE of them is another there, and a vdiff finds their rows different'
       if (found.length > 0)
         notes.push(
-          `${name} holds values within its JSON that have no text of their own, which arrive ${become} (${found.join(', ')}${whole ? '' : ', and there may be more'})`,
+          `${name} holds bytes of a TINYBLOB, or of an older server, within its JSON, which no statement makes and which arrive ${become} (${found.join(', ')}${whole ? '' : ', and there may be more'})`,
         )
       else if (!whole)
-        notes.push(
-          `${name} was not looked through to its end: a DATE, TIME, BLOB or BIT within its JSON, if there is one, arrives ${become}`,
-        )
+        notes.push(`${name} was not looked through to its end: bytes of a TINYBLOB within its JSON, if there are any, arrive ${become}`)
     }
   return notes
 }
@@ -57,7 +56,7 @@ export async function jsonNotes(connection: Connection, schema: Pick<SchemaInfo,
 type Ask = (select: string) => Promise<readonly Readonly<Record<string, string | null>>[] | 'unknown'>
 
 /**
- * `found`: types and paths. `whole`: there are no others. Of a column with many documents whose strings look like dates, most of which are strings, only the first tell where to look, and a scan for
+ * `found`: types and paths. `whole`: there are no others. Of a column with many documents whose strings look so, most of which are strings, only the first tell where to look, and a scan for
  * what is not there is the one that is cut: nothing found says nothing then.
  */
 export async function lookThrough(ask: Ask, table: string, column: string): Promise<{ found: string[]; whole: boolean }> {

@@ -1,125 +1,187 @@
 /**
- * MySQL's JSON keeps numbers as they were made: a DECIMAL in it prints `12.340`, and read back from that text it becomes a DOUBLE that prints
- * `12.34`. So numbers that a DOUBLE or an integer would not print alike are set as SQL decimals:
+ * A MySQL document as an expression that makes the same binary document: its text, in which the values whose types text does not tell (`binlog/json-types.ts`) are set, each by an expression of
+ * its type:
  *
- *     JSON_REPLACE(_utf8mb4'[12.340, "x"]','$[0]',12.340)
+ *     JSON_REPLACE(_utf8mb4'{"at": "2024-02-29", "n": [12.340]}',_utf8mb4'$."at"',CAST('2024-02-29' AS DATE),_utf8mb4'$."n"[0]',12.340)
  *
- * Then the target prints the same text, byte for byte. What text does not tell stays unknown: a DATE within JSON arrives as the string that it prints as
- * (docs/decisions/008).
+ * JSON keeps the type of the field that a value comes from. So what no function makes (bits, a TIMESTAMP, BINARY, a DECIMAL with room before its first digit) comes from a column of JSON_TABLE, which may have any type
+ * but TINYBLOB: a member of that kind, and of kinds that servers no longer make, stays the string that it prints as (*tried*, 9.7.4).
+ * ERROR ON ERROR, and warnings that are refused (`warnings.ts`): a value that can't be made is not to become null.
  */
-import { doubleText } from '../binlog/double-text.ts'
+import { decimalBytes } from '../binlog/decimal.ts'
+import { documentTextEnd } from '../binlog/json-types.ts'
 
-const quote = 0x22
-const maxUnsigned = 18_446_744_073_709_551_615n
-const minSigned = -9_223_372_036_854_775_808n
+const maxSigned = 9_223_372_036_854_775_807n
 
-/** The SQL expression for a document of this text (canonical, as the server prints it); null where its text as a literal does. */
+/** The SQL expression for a document with listed values; null where its text as a literal does. */
 export function jsonExpression(data: Buffer, from: number, end: number): string | null {
-  if (!hasOddNumber(data, from, end)) return null
+  const textEnd = documentTextEnd(data, from, end)
+  if (textEnd === end) return null
+  const text = data.toString('latin1', from, textEnd)
+  const list = JSON.parse(data.toString('latin1', textEnd + 1, end - 1)) as string[]
+  const wanted = new Map(list.map((entry) => [entry.slice(0, entry.indexOf(' ')), entry.slice(entry.indexOf(' ') + 1)]))
   const replaced: string[] = []
-  const parser = new PathParser(data, from, end, (path, number) => replaced.push(`_utf8mb4'${escaped(path)}',${number}`))
-  parser.value('$')
-  return `JSON_REPLACE(_utf8mb4'${escaped(data.toString('latin1', from, end))}',${replaced.join(',')})`
+  const literal = (string: string): string => `_utf8mb4'${string.replaceAll(/['\\]/g, '\\$&')}'`
+  for (const { path, value, type } of listedValues(text, wanted)) {
+    const expression = valueExpression(type, value)
+    if (expression !== null) replaced.push(`${literal(path)},${expression}`)
+  }
+  return replaced.length === 0 ? literal(text) : `JSON_REPLACE(${literal(text)},${replaced.join(',')})`
 }
 
-function hasOddNumber(data: Buffer, from: number, end: number): boolean {
-  for (let i = from; i < end;) {
-    const byte = data[i] as number
-    if (byte === quote) i = stringEnd(data, i, end)
-    else if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
-      const next = numberEnd(data, i, end)
-      if (isOdd(data, i, next)) return true
-      i = next
-    } else i++
+type Listed = { readonly path: string; readonly value: string; readonly type: string }
+type Container = { readonly path: () => string; readonly kind: 'm' | 'e'; readonly entries: Entry[] }
+type Entry = { readonly key: string; readonly from: number; end: number; container: Container | null }
+
+/** All that are wanted, or it throws: one that is not found would be written as another type. */
+function listedValues(text: string, wanted: ReadonlyMap<string, string>): Listed[] {
+  const found: Listed[] = []
+  const root = parse(text)
+  const rootType = wanted.get('r')
+  if (rootType !== undefined) found.push({ path: '$', value: text, type: rootType })
+  const counts = { m: 0, e: 0 }
+  const walk = ({ path, kind, entries }: Container): void => {
+    for (const { key, from, end } of entries) {
+      const type = wanted.get(`${kind}${++counts[kind]}`)
+      if (type !== undefined) found.push({ path: path() + key, value: text.slice(from, end), type })
+    }
+    for (const { container } of entries) if (container !== null) walk(container)
   }
-  return false
+  if (root !== null) walk(root)
+  if (found.length !== wanted.size) throw new Error(`a JSON document without ${wanted.size - found.length} of its listed values`)
+  return found
 }
 
-function stringEnd(data: Buffer, at: number, end: number): number {
-  for (let i = at + 1; i < end; i++) {
-    if (data[i] === 0x5c) i++
-    else if (data[i] === quote) return i + 1
+/** Of text that a server printed; null: it is a scalar. */
+function parse(text: string): Container | null {
+  const open: Container[] = []
+  let root: Container | null = null
+  let key = ''
+  for (let at = 0; at < text.length;) {
+    const char = text[at] as string
+    const inside = open[open.length - 1]
+    if (char === '{' || char === '[') {
+      const entry = inside === undefined ? null : begin(inside, key, at)
+      const container: Container = {
+        path: () => (entry === null || inside === undefined ? '$' : inside.path() + entry.key),
+        kind: char === '{' ? 'm' : 'e',
+        entries: [],
+      }
+      if (entry === null) root = container
+      else entry.container = container
+      open.push(container)
+      key = ''
+      at++
+    } else if (char === '}' || char === ']') {
+      open.pop()
+      at++
+    } else if (char === ',' || char === ':' || char === ' ') at++
+    else {
+      const end = char === '"' ? stringEnd(text, at) : scalarEnd(text, at)
+      if (inside === undefined) return null
+      if (inside.kind === 'm' && key === '') key = `.${text.slice(at, end)}`
+      else {
+        begin(inside, key, at).end = end
+        key = ''
+      }
+      at = end
+    }
   }
+  return root
+}
+
+function begin({ kind, entries }: Container, key: string, from: number): Entry {
+  const entry: Entry = { key: kind === 'm' ? key : `[${entries.length}]`, from, end: from, container: null }
+  entries.push(entry)
+  return entry
+}
+
+function stringEnd(text: string, at: number): number {
+  for (let i = at + 1; i < text.length; i++) {
+    const char = text.charCodeAt(i)
+    if (char === 0x5c) i++
+    else if (char === 0x22) return i + 1
+  }
+  return text.length
+}
+
+function scalarEnd(text: string, at: number): number {
+  let end = at + 1
+  while (end < text.length && !', ]}'.includes(text[end] as string)) end++
   return end
 }
 
-function numberEnd(data: Buffer, at: number, end: number): number {
-  let i = at + 1
-  for (; i < end; i++) {
-    const byte = data[i] as number
-    if (!((byte >= 0x30 && byte <= 0x39) || byte === 0x2e || byte === 0x65 || byte === 0x45 || byte === 0x2b || byte === 0x2d)) break
-  }
-  return i
+/** From a column of that type. */
+function column(type: string, document: string): string {
+  return `(SELECT v FROM JSON_TABLE(${document},_utf8mb4'$[*]' COLUMNS(v ${type} PATH _utf8mb4'$' ERROR ON ERROR)) t)`
 }
 
-/** Whether the number, parsed from its text, would print otherwise. */
-function isOdd(data: Buffer, from: number, end: number): boolean {
-  // Integers of up to 15 digits are what most numbers are.
-  let plain = end - from <= 15
-  for (let i = from + 1; plain && i < end; i++) plain = (data[i] as number) >= 0x30 && (data[i] as number) <= 0x39
-  if (plain) return false
-  const text = data.toString('latin1', from, end)
-  if (/^-?\d+$/.test(text)) {
-    const value = BigInt(text)
-    return value > maxUnsigned || value < minSigned
+/** Null: what the text gives is the nearest that there is. */
+function valueExpression(listed: string, text: string): string | null {
+  const [, type = '', size = ''] = /^(.*?)(?: (\d+))?$/.exec(listed) ?? []
+  const string = text.slice(1, -1)
+  switch (type) {
+    case 'UNSIGNED INTEGER':
+      return BigInt(text) > maxSigned ? null : `CAST(${text} AS UNSIGNED)`
+    case 'DECIMAL':
+      return decimalExpression(text, Number(size))
+    case 'DATE':
+      return `CAST('${string}' AS DATE)`
+    case 'TIME':
+    case 'DATETIME':
+      return `CAST('${string}' AS ${type}(6))`
+    case 'TIMESTAMP':
+      // Of another time zone it may lie hours beyond what a column holds in ours.
+      return isTimestamp(string) ? column('TIMESTAMP(6)', `_utf8mb4'["${string}"]'`) : `CAST('${string}' AS DATETIME(6))`
+    default:
+      return bytesExpression(string)
   }
-  // Only a DOUBLE prints an exponent.
-  if (/e/i.test(text)) return false
-  const printed = doubleText(Number(text))
-  return printed !== text && `${printed}.0` !== text
 }
 
-function escaped(text: string): string {
-  return text.replaceAll(/['\\]/g, '\\$&')
+function isTimestamp(text: string): boolean {
+  return text === '0000-00-00 00:00:00.000000' || (text >= '1970-01-01 00:00:01' && text <= '2038-01-19 03:14:07.999999')
 }
 
-class PathParser {
-  readonly #data: Buffer
-  readonly #end: number
-  readonly #onOdd: (path: string, number: string) => void
-  #at: number
-
-  constructor(data: Buffer, from: number, end: number, onOdd: (path: string, number: string) => void) {
-    this.#data = data
-    this.#at = from
-    this.#end = end
-    this.#onOdd = onOdd
+function bytesExpression(string: string): string | null {
+  const [, code, base64 = ''] = /^base64:type(\d+):(.*)$/.exec(string) ?? []
+  // In lines, whose ends are escaped.
+  const bytes = Buffer.from(base64.replaceAll('\\n', ''), 'base64')
+  const literal = `x'${bytes.toString('hex')}'`
+  switch (code) {
+    case '15':
+      return literal
+    case '16':
+      return bytes.length < 1 || bytes.length > 8
+        ? null
+        : column(`BIT(${8 * bytes.length})`, `_utf8mb4'[${BigInt(`0x${bytes.toString('hex')}`)}]'`)
+    case '254':
+      return bytes.length > 255 ? null : column(`BINARY(${bytes.length})`, `JSON_ARRAY(${literal})`)
+    case '252':
+      return `(SELECT IF(1,${literal},v) FROM JSON_TABLE(_utf8mb4'[null]',_utf8mb4'$[*]' COLUMNS(v BLOB PATH _utf8mb4'$')) t)`
+    // By the longest that it might be.
+    case '250':
+      return `IF(1,${literal},REPEAT(x'00',70000))`
+    case '251':
+      return `IF(1,${literal},REPEAT(x'00',17000000))`
+    default:
+      return null
   }
+}
 
-  value(path: string): void {
-    const byte = this.#skip()
-    const from = this.#at
-    if (byte === quote) this.#at = stringEnd(this.#data, from, this.#end)
-    else if (byte === 0x7b) this.#members(path, 0x7d)
-    else if (byte === 0x5b) this.#members(path, 0x5d)
-    else {
-      this.#at = numberEnd(this.#data, from, this.#end)
-      if (byte === 0x2d || (byte >= 0x30 && byte <= 0x39)) {
-        if (isOdd(this.#data, from, this.#at)) this.#onOdd(path, this.#data.toString('latin1', from, this.#at))
-      } else while (this.#at < this.#end && (this.#data[this.#at] as number) >= 0x61) this.#at++
-    }
-  }
-
-  #members(path: string, close: number): void {
-    this.#at++
-    for (let n = 0; this.#skip() !== close && this.#at < this.#end; n++) {
-      let member = `${path}[${n}]`
-      if (close === 0x7d) {
-        const from = this.#at
-        this.#at = stringEnd(this.#data, from, this.#end)
-        member = `${path}.${this.#data.toString('latin1', from, this.#at)}`
-        this.#skip()
-        this.#at++
-      }
-      this.value(member)
-      if (this.#skip() === 0x2c) this.#at++
-    }
-    this.#at++
-  }
-
-  /** The next byte that is no white space. */
-  #skip(): number {
-    while (this.#at < this.#end && (this.#data[this.#at] as number) <= 0x20) this.#at++
-    return this.#data[this.#at] ?? 0
-  }
+/**
+ * @param size bytes that it takes alone: 3 before it, 2 for precision and scale
+ */
+function decimalExpression(text: string, size: number): string {
+  const [integer = '', fraction = ''] = text.replace('-', '').split('.')
+  const scale = fraction.length
+  const digits = integer.length
+  const literal = scale === 0 ? `${text}.` : text
+  const bytes = (integerDigits: number): number => 5 + decimalBytes(integerDigits + scale, scale)
+  // A literal has its digits, a CAST whole words of nine, a column what it was declared with.
+  if (bytes(digits) === size) return literal
+  if (integer === '0' && scale > 0 && bytes(0) === size) return literal.replace('0.', '.')
+  if (bytes(9 * Math.ceil(digits / 9)) === size) return `CAST('${text}' AS DECIMAL(65,${scale}))`
+  for (let declared = digits; declared + scale <= 65; declared++)
+    if (bytes(declared) === size) return column(`DECIMAL(${declared + scale},${scale})`, `_utf8mb4'["${text}"]'`)
+  return literal
 }

@@ -59,6 +59,10 @@ function unquote(literal: string): string | null {
     .replace(/\\(.)/gs, '$1')
 }
 
+function withoutZeros(bytes: Buffer): Buffer {
+  return bytes.filter((byte) => byte !== 0) as Buffer
+}
+
 test('promise 1: any bytes become a literal that reads back as the same bytes, and a key literal that is its beginning', () => {
   const bytes = fc
     .array(fc.constantFrom(0x27, 0x5c, 0x00, 0x0a, 0x2c, 0x41, 0xe9, 0xff), { maxLength: 60 })
@@ -67,11 +71,12 @@ test('promise 1: any bytes become a literal that reads back as the same bytes, a
     fc.integer().map((n) => Buffer.from(String(n))),
     bytes,
     fc.option(fc.bigInt({ min: 0n, max: (1n << 64n) - 1n }).map(bitsOf)),
-    fc.option(bytes),
+    // Where JSON is text its list of types is left out.
+    fc.option(fc.tuple(bytes.map(withoutZeros), fc.constantFrom(Buffer.alloc(0), Buffer.from('\0["e1 DATE"]\0')))),
   )
   fc.assert(
     fc.property(fc.array(row, { minLength: 1, maxLength: 8 }), (rows) => {
-      const batch = batchOf(rows)
+      const batch = batchOf(rows.map(([n, v, b, j]) => [n, v, b, j === null ? null : Buffer.concat(j)]))
       const encoder = new RowEncoder(plan, 'selected')
       for (const [i, cells] of rows.entries()) {
         const out = Buffer.alloc(encoder.bytesMax(batch, i))
@@ -82,7 +87,7 @@ test('promise 1: any bytes become a literal that reads back as the same bytes, a
         assert.equal(n, cells[0].toString('latin1'))
         assert.equal(unquote(v!), cells[1].toString('latin1'))
         assert.equal(b, cells[2] === null ? 'NULL' : String(BigInt(`0x${cells[2].toString('hex')}`)))
-        assert.equal(unquote(j!), cells[3]?.toString('latin1') ?? null)
+        assert.equal(unquote(j!), cells[3]?.[0].toString('latin1') ?? null)
         assert.equal(out.toString('latin1', 1, encoder.keyEnd), `${n},${v}`)
       }
     }),

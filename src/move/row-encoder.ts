@@ -5,6 +5,7 @@
  * Inside '…' the server gives a meaning to `'` and `\` and to no other byte, so only these are escaped. Where the next of them stands in a
  * batch is looked up once (memchr) and remembered: cells before it are copied whole. Measured: a third of the cost of looking at each byte.
  */
+import { documentTextEnd } from '../binlog/json-types.ts'
 import type { TextSpans } from '../keyspace/vindex.ts'
 import type { RowBatch } from '../mysql/connection.ts'
 import { jsonExpression } from './json-literal.ts'
@@ -123,7 +124,7 @@ export class RowEncoder {
       out[at + 3] = 0x4c
       return at + 4
     }
-    const end = spans[place + 1] as number
+    let end = spans[place + 1] as number
     switch (this.#kinds[column]) {
       case LiteralKind.number:
         for (; from < end; from++) out[at++] = data[from] as number
@@ -153,6 +154,7 @@ export class RowEncoder {
         break
       }
       case LiteralKind.json:
+        end = documentTextEnd(data, from, end)
         at += jsonIntroducer.copy(out, at)
         break
       case LiteralKind.ascii:

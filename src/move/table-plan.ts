@@ -108,7 +108,10 @@ export function planTable(input: TablePlanInput): TablePlan {
     keyIsPrimary: input.keyIsPrimary ?? false,
     vindex: input.vindex,
     shardKey,
-    selectList: columns.map((column) => canonicalExpression(column.definition)).join(','),
+    // Text that goes where JSON is text needs no types.
+    selectList: columns
+      .map(({ definition, kind }, i) => (kind === LiteralKind.json ? (quoted[i] ?? '') : canonicalExpression(definition)))
+      .join(','),
     columnList: quoted.join(','),
     keyColumns: quoted.slice(0, key.length),
     keyCompared: columns.slice(0, key.length).map(({ definition }) => comparedColumn(definition)),

@@ -124,7 +124,27 @@ const jsons = [
   '\'"äöü€😀"\'',
   "'[9007199254740993, 12345678901234567890]'",
 ]
+/** Of a field of that type, as JSON keeps it: one of a column is another than one of a CAST. */
+const fieldOf = (type: string, document: string): string => `(SELECT v FROM JSON_TABLE(${document}, '$[*]' COLUMNS (v ${type} PATH '$')) t)`
 const jsonExpressions = [
+  // Spelt alike, of several types each; counted across objects and arrays that stand in one another.
+  "JSON_ARRAY(0.1, 0.1e0, 1.50, CAST('1.5' AS DECIMAL(5,1)), 1.5e0, 7., 7, CAST(7 AS UNSIGNED), 7e0, '2024-02-29', CAST('2024-02-29' AS DATE))",
+  `JSON_OBJECT('a', JSON_ARRAY(1, JSON_OBJECT('c', 0.1, 'b', JSON_ARRAY(0.1e0, JSON_ARRAY(0.1), JSON_OBJECT('z', 2.)))), 'aa', JSON_OBJECT('x', JSON_OBJECT('y', CAST('10:11:12' AS TIME), 'w', 1.0)), 'b', 3.)`,
+  `JSON_OBJECT('it''s', 1.5, '"q"', 2.5, 'back\\\\slash', 3.5, 'do.t', 4.5, 'üñ😀', 5.5, '', 6.5, '$', 7.5, '[0]', 8.5, '*', 9.5, 'new\\nline', 0.5, ' ', 1.50)`,
+  "JSON_ARRAY(CAST('1.50' AS DECIMAL(10,2)), 1.50, CAST('0.50' AS DECIMAL(2,2)), 0.50, CAST('12345678901.5' AS DECIMAL(12,1)), 12345678901.5, CAST('-7' AS DECIMAL(65,0)), -7., CAST('0' AS DECIMAL(10,0)))",
+  `JSON_ARRAY(${['DECIMAL(10,2)', 'DECIMAL(12,1)', 'DECIMAL(30,0)', 'DECIMAL(65,30)', 'DECIMAL(2,1)'].map((type) => fieldOf(type, `'["1.5"]'`)).join(', ')}, ${fieldOf('DECIMAL(2,2)', `'["-0.50"]'`)}, ${fieldOf('DECIMAL(30,2)', `'["-1234567890123456.50"]'`)})`,
+  `JSON_ARRAY(${fieldOf('BIT(11)', "'[1285]'")}, ${fieldOf('BIT(64)', "'[18446744073709551615]'")}, ${fieldOf('BIT(1)', "'[0]'")})`,
+  `JSON_ARRAY(${fieldOf('TIMESTAMP(6)', `'["2024-01-02 03:04:05.678901"]'`)}, ${fieldOf('TIMESTAMP', `'["1970-01-01 00:00:01"]'`)}, ${fieldOf('TIMESTAMP', `'["0000-00-00 00:00:00"]'`)})`,
+  `JSON_ARRAY(${fieldOf('BINARY(4)', "JSON_ARRAY(x'00ff')")}, ${fieldOf('BINARY(0)', "JSON_ARRAY(x'')")}, ${fieldOf('BINARY(255)', "JSON_ARRAY(x'27')")}, ${fieldOf('VARBINARY(9)', "JSON_ARRAY(x'5c00')")}, ${fieldOf('BLOB', "JSON_ARRAY(x'00ff')")}, IF(1, x'00ff', REPEAT(x'61', 70000)), IF(1, x'', REPEAT(x'61', 17000000)), x'')`,
+  "JSON_ARRAY(REPEAT(x'00ff', 40000))",
+  "JSON_ARRAY(CAST('2024-02-30' AS DATE), CAST('838:59:59' AS TIME), CAST('100:00:00.5' AS TIME(6)), CAST('0000-00-00' AS DATETIME), CAST('9999-12-31 23:59:59.499999' AS DATETIME(6)))",
+  `JSON_EXTRACT(JSON_ARRAY(CAST('2024-02-29' AS DATE)), '$[0]')`,
+  `JSON_EXTRACT(JSON_ARRAY(0.1), '$[0]')`,
+  `JSON_EXTRACT(JSON_ARRAY(CAST(7 AS UNSIGNED)), '$[0]')`,
+  `JSON_EXTRACT(JSON_ARRAY(${fieldOf('BIT(3)', "'[5]'")}), '$[0]')`,
+  'JSON_ARRAY(CAST(7 AS UNSIGNED), CAST(40000 AS UNSIGNED), CAST(3000000000 AS UNSIGNED), CAST(9223372036854775807 AS UNSIGNED), 9223372036854775808, CAST(0 AS UNSIGNED))',
+  // Large enough for offsets of four bytes, where integers are inlined that are not elsewhere.
+  "JSON_ARRAY(REPEAT('x', 70000), CAST(7 AS UNSIGNED), CAST(70000 AS UNSIGNED), 70000, JSON_OBJECT('d', 1.5, 'e', CAST('2024-02-29' AS DATE)))",
   "JSON_ARRAY(CAST('12.340' AS DECIMAL(10,3)), CAST('-0.5' AS DECIMAL(3,1)))",
   "JSON_ARRAY(CAST('12345678901234567890123456789012345.123456789012345678901234567890' AS DECIMAL(65,30)), CAST('-0.50' AS DECIMAL(3,2)), CAST(REPEAT('9', 65) AS DECIMAL(65)))",
   "JSON_ARRAY(CAST('2020-01-02' AS DATE), CAST('-12:00:01.5' AS TIME(1)), CAST('2020-01-02 03:04:05.678' AS DATETIME(3)))",
