@@ -93,7 +93,8 @@ export class OtherStatements {
         const routed = routePlan(plan, inputs)
         const job =
           routed.gather === undefined ? null : gatherJob(routed.gather, inputs, runner.transaction !== null, 'text', (text) => text)
-        rows = explained(plan, routed, job, keyspace)
+        const copies = core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
+        rows = explained(plan, routed, job, keyspace, copies)
       }
       const columns = [integerColumn('step'), textColumn('what', 80), textColumn('shards', 80), textColumn('text', 4096)]
       client.write(

@@ -1,4 +1,7 @@
-/** VEXPLAIN: how the gate would run a statement, step by step, without running it. One row for each text and the shards that get it. */
+/**
+ * VEXPLAIN: how the gate would run a statement, step by step, without running it. One row for each text and the shards that get it, and a note of what is not as on one server: a write that others may see a
+ * part of, a read whose parts are of several instants (promise 10).
+ */
 import type { GatherJob } from './gather-job.ts'
 import type { Destination, Merge, Routed, RoutedPlan } from './plan/plan.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -7,8 +10,49 @@ export type Explained = { readonly what: string; readonly shards: string; readon
 
 export const vexplain = /^\s*VEXPLAIN(?:\s+PLAN)?\s+/i
 
-/** @param job the texts of `routed.gather` */
-export function explained(plan: RoutedPlan, routed: Routed<ShardView>, job: GatherJob | null, keyspace: KeyspaceView): Explained[] {
+/**
+ * @param job the texts of `routed.gather`
+ * @param copies every shard has all rows of the table that is written
+ */
+export function explained(
+  plan: RoutedPlan,
+  routed: Routed<ShardView>,
+  job: GatherJob | null,
+  keyspace: KeyspaceView,
+  copies: boolean,
+): Explained[] {
+  const text = noteOf(plan, routed, job, keyspace, copies)
+  const steps = stepsOf(plan, routed, job, keyspace)
+  return text === null ? steps : [...steps, { what: 'note', shards: '', text }]
+}
+
+const commits: Readonly<Record<KeyspaceView['record']['transactionMode'], string>> = {
+  multi:
+    'each shard commits by itself: readers may see a part of it for a moment, and a server that ends between two commits may leave a part (transaction_mode multi; xa commits all or nothing)',
+  xa: 'all shards commit or none does; who reads several shards may see a part of it between two commits (transaction_mode xa)',
+  single: 'refused if it comes to write on several shards (transaction_mode single)',
+}
+const instants =
+  'each shard is read at an instant of its own: what is written meanwhile may be seen on one and not on another. In a transaction WITH CONSISTENT SNAPSHOT, or REPEATABLE READ, each shard stays at its own'
+
+/** Null: it is as on one server. */
+function noteOf(
+  plan: RoutedPlan,
+  routed: Routed<ShardView>,
+  job: GatherJob | null,
+  keyspace: KeyspaceView,
+  copies: boolean,
+): string | null {
+  if (keyspace.shards.length < 2) return null
+  const { gather, sends } = routed
+  const writes = gather === undefined ? plan.effect === 'write' : gather.use.kind !== 'read'
+  if (gather === undefined && sends.length < 2) return null
+  if (writes) return commits[copies && keyspace.record.transactionMode === 'single' ? 'multi' : keyspace.record.transactionMode]
+  const read = new Set(gather === undefined ? sends.map(({ shard }) => shard) : (job?.steps.flatMap(({ shards }) => shards) ?? []))
+  return read.size < 2 ? null : instants
+}
+
+function stepsOf(plan: RoutedPlan, routed: Routed<ShardView>, job: GatherJob | null, keyspace: KeyspaceView): Explained[] {
   const all = keyspace.shards
   const steps = [...plan.destinations, ...(routed.gather?.steps.map((step) => step.destination) ?? [])]
   const lookups = [...new Set(steps)].flatMap((destination) => (destination.kind === 'lookup' ? [askOf(destination)] : []))
