@@ -248,6 +248,14 @@ export const sessions: readonly Refusal[] = [
     },
   },
   {
+    what: '@@last_gtid (in every keyspace); LASTVAL(s) and PREVIOUS VALUE FOR s but on the connection on which the session drew from s, which it keeps within a transaction',
+    why: 'servers keep them for a connection, and sessions share connections',
+    on: 'mariadb',
+    statements: {
+      'SELECT @@last_gtid': 'SW-GATE-012',
+    },
+  },
+  {
     what: 'LOCK TABLES, CALL, HANDLER, XA, FLUSH, PREPARE by text and other statements about one server',
     why: 'the same; in unsharded keyspaces they are answered',
     statements: {

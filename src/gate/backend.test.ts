@@ -12,6 +12,7 @@ function pool(connecting: () => Promise<Connection> = () => never): BackendPool 
   return new BackendPool({
     clock: systemClock,
     shard: 'app/-',
+    schema: 'app',
     budget: new ConnectionBudget(1),
     waitMs: 5000,
     idleMs: 60_000,
@@ -58,6 +59,7 @@ test('promise 8: a server that does not answer to the reset of a connection does
       outstanding: 0,
       inTransaction: false,
       reset: () => never,
+      useDatabase: () => never,
       onClose: (listener: () => void) => listeners.push(listener),
       destroy() {
         silent.open = false

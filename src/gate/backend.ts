@@ -37,6 +37,8 @@ export type Backend = {
   signature: string
   /** Carries state that no signature names. */
   dirty: boolean
+  /** Carries what a reset does not take back: nobody uses it again. */
+  spoiled: boolean
   /** Sequences of which its holder has drawn here (drawn.ts). */
   drawn: Set<string> | null
   /** By text; oldest use first. */
@@ -52,6 +54,8 @@ export type BackendPoolOptions = {
   clock: Clock
   /** For messages. */
   shard: string
+  /** Chosen anew after each reset, which leaves the one that is in use: MariaDB's EXECUTE IMMEDIATE 'USE …', also in a procedure; none after DROP DATABASE. */
+  schema: string
   budget: ConnectionBudget
   waitMs: number
   idleMs: number
@@ -194,6 +198,7 @@ export class BackendPool {
         pool: this,
         signature: '',
         dirty: false,
+        spoiled: false,
         drawn: null,
         statements: new Map(),
         lastUsedMs: this.#options.clock.monotonicMs(),
@@ -232,16 +237,17 @@ export class BackendPool {
     backend.holder = null
     backend.drawn = null
     if (!backend.connection.open) return
-    if (this.#closed || struck.has(backend.connection) || backend.connection.inTransaction || backend.connection.outstanding > 0) {
-      backend.connection.destroy()
+    const { connection } = backend
+    if (this.#closed || backend.spoiled || struck.has(connection) || connection.inTransaction || connection.outstanding > 0) {
+      connection.destroy()
       return
     }
     if (!backend.dirty) {
       this.#offer(backend)
       return
     }
-    const late = setTimeout(() => backend.connection.destroy(), this.#options.resetMs)
-    backend.connection.reset().then(
+    const late = setTimeout(() => connection.destroy(), this.#options.resetMs)
+    Promise.all([connection.reset(), connection.useDatabase(this.#options.schema)]).then(
       () => {
         clearTimeout(late)
         backend.dirty = false
@@ -251,7 +257,7 @@ export class BackendPool {
       },
       () => {
         clearTimeout(late)
-        backend.connection.destroy()
+        connection.destroy()
       },
     )
   }

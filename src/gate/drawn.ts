@@ -1,9 +1,12 @@
 /**
+ * What must be so on the connection that a statement goes to, and what it leaves there that no answer tells.
+ *
  * LASTVAL(s) and PREVIOUS VALUE FOR s (MariaDB) tell what the connection drew last of a sequence. It is the session's own only on the connection that the session drew on, and only as long
  * as nobody else had that one in between: elsewhere it would be another session's, or NULL.
  */
 import type { Backend } from './backend.ts'
 import { gateErrors } from './errors.ts'
+import type { Relay } from './passthrough.ts'
 import type { Words } from './statement-words.ts'
 
 /** The sequence that a call at a token names, as it is written, in lower case; null: there is no such call. */
@@ -16,6 +19,24 @@ export function drawnAt(words: Words, at: number): { readonly how: 'draws' | 'as
   const from = called ? at + 2 : at + 3
   const name = words.raw(from + 1) === '.' ? `${words.name(from)}.${words.name(from + 2)}` : words.name(from)
   return { how, sequence: name.toLowerCase() }
+}
+
+type Marks = Pick<Relay, 'draws' | 'asksDrawn' | 'dropsSchema'>
+
+export function isMarked({ draws, asksDrawn, dropsSchema }: Partial<Marks>): boolean {
+  return dropsSchema === true || (draws !== undefined && draws.length > 0) || (asksDrawn !== undefined && asksDrawn.length > 0)
+}
+
+/** Before it is sent. Errors: SW-GATE-012. */
+export function markBefore(backend: Backend, { asksDrawn = [], dropsSchema }: Partial<Marks>): void {
+  if (dropsSchema === true) backend.dirty = true
+  if (backend.connection.flavour === 'mariadb') requireDrawn(backend, asksDrawn)
+}
+
+/** It was answered, and the connection is the session's still. */
+export function markDrawn(backend: Backend, draws: readonly string[]): void {
+  backend.drawn ??= new Set()
+  for (const sequence of draws) backend.drawn.add(sequence)
 }
 
 /** Errors: SW-GATE-012 the session has not drawn these on this connection. */

@@ -50,6 +50,8 @@ export class OwnStatements {
   }
 
   async run(p: Exclude<Passthrough, Relay>, lexed: Lexed, sql: Buffer): Promise<void> {
+    // On MariaDB the earlier statement's are told until one uses a table, or fails.
+    if (!this.#isMariadb) this.#runner.connections.said = []
     switch (p.kind) {
       case 'begin':
         await this.#runner.commit()
@@ -91,12 +93,14 @@ export class OwnStatements {
         return
       case 'show':
         this.#client.write(this.#shown(p))
+        this.#runner.affectedRows = -1n
         return
       case 'local': {
         if (p.value === 'last-insert-id') await this.#runner.knowInsertId()
         const { user, host, threadId, keyspace } = this.#session
         const { affectedRows, lastInsertId } = this.#runner
         this.#client.write(localAnswer(p, { user, host, threadId, keyspace, affectedRows, lastInsertId }, this.#as))
+        this.#runner.affectedRows = -1n
         return
       }
       case 'empty':
@@ -132,7 +136,8 @@ export class OwnStatements {
   /** SHOW WARNINGS, SHOW ERRORS and their COUNT(*), of what the session's last statement is known to have said. */
   async diagnostics(lexed: Lexed): Promise<void> {
     const words = new Words(lexed)
-    const mariadb = /mariadb/i.test(this.#core.serverVersion)
+    const mariadb = this.#isMariadb
+    this.#runner.affectedRows = -1n
     const said = this.#runner.connections.said ?? []
     const only = words.has('ERRORS')
     const rows = only ? said.filter(([level]) => level === 'Error') : said
@@ -151,8 +156,13 @@ export class OwnStatements {
     return mariadb ? collation.utf8mb4 : collation.utf8mb4_0900
   }
 
+  get #isMariadb(): boolean {
+    return /mariadb/i.test(this.#core.serverVersion)
+  }
+
   ok(changes: SessionChange[] = []): void {
     const { status } = this.#runner
+    this.#runner.affectedRows = 0n
     this.#client.write(changes.length === 0 ? plainOk(status) : okFrame(status, { sessionChanges: changes }, 1, this.#client.capabilities))
   }
 

@@ -45,7 +45,14 @@ test('promise 11: what may be read again, what waits while held, what keeps a co
     ['EXPLAIN SELECT * FROM t', 'read', true, ''],
     ['ANALYZE SELECT * FROM t', 'write', false, ''],
     ['/* SELECT */ UPDATE t SET a = 1', 'write', false, ''],
-    ['UNREADABLE', 'write', false, ''],
+    ['UNREADABLE', 'write', false, 'server-state'],
+    ['SET ROLE reader', 'write', false, 'server-state'],
+    ['SET RESOURCE GROUP few', 'write', false, 'server-state'],
+    ['LOCK INSTANCE FOR BACKUP', 'write', false, 'server-state'],
+    ['BACKUP STAGE START', 'write', false, 'server-state'],
+    ['SET STATEMENT max_statement_time = 1 FOR SELECT a FROM t', 'write', false, ''],
+    ["SET STATEMENT max_statement_time = 1 FOR EXECUTE IMMEDIATE 'x'", 'write', false, 'server-state'],
+    ['LOCK TABLES t READ', 'write', false, 'handler'],
   ]
   for (const [sql, effect, again, pins] of table) assert.deepEqual(relayed(sql), { effect, again, pins }, sql)
 })

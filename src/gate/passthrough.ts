@@ -48,6 +48,10 @@ export type Relay = {
   /** Sequences that it takes a number of; and those of which it asks what was taken last, and had not taken itself by then. */
   readonly draws: readonly string[]
   readonly asksDrawn: readonly string[]
+  /** DROP DATABASE: who runs it where it is in use has none. */
+  readonly dropsSchema: boolean
+  /** Its first word is none that the gate knows: it may leave anything, unless the server knows it neither. */
+  readonly unread: boolean
 }
 
 export type Passthrough =
@@ -150,6 +154,7 @@ export function classify(lexed: Lexed): Passthrough {
       return { kind: 'kill', what: words.at(hard) === 'QUERY' ? 'query' : 'connection', id: Number(words.raw(last)) }
     }
     case 'UNLOCK':
+      if (second === 'INSTANCE') break
       if (!words.only(1, ['TABLES', 'TABLE'])) return otherForm(verb)
       return { kind: 'unlock-tables' }
     case 'SHOW':
@@ -167,8 +172,19 @@ export function classify(lexed: Lexed): Passthrough {
   const refusal = refused[verb]
   if (refusal !== undefined) return { kind: 'refuse', construct: verb, ...refusal }
   const local = localOf(words, lexed)
+  for (let i = 0; i < lexed.count; i++) {
+    if (tokenKind(lexed, i) !== Kind.SystemVariable || !lastGtid.test(words.raw(i))) continue
+    return {
+      kind: 'refuse',
+      construct: '@@last_gtid',
+      reason: 'it is the last transaction of one connection, and a session has its connections only while it uses them',
+      fix: 'ask for @@gtid_current_pos, which is that transaction or behind it',
+    }
+  }
   return local ?? relayOf(words, lexed, verb, second)
 }
+
+const lastGtid = /^@@(session\.|local\.)?`?last_gtid`?$/i
 
 function savepointOf(words: Words, lexed: Lexed, verb: 'savepoint' | 'rollback-to' | 'release-savepoint', at: number): Passthrough {
   const isName = lexed.count === at + 1 && [Kind.Word, Kind.QuotedName].includes(tokenKind(lexed, at) as typeof Kind.Word)
@@ -189,6 +205,24 @@ function otherForm(construct: string): Passthrough {
 const rowVerbs = new Set(['SELECT', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE', 'WITH', '(', 'DO', 'VALUES'])
 /** Statements of their own, which may hold others: what those leave on the connection, or commit, can not be seen. MariaDB takes the blocks. */
 const routineVerbs = new Set(['CALL', 'EXECUTE', 'BEGIN', 'IF', 'WHILE', 'LOOP', 'REPEAT', 'FOR', 'CASE', 'DECLARE'])
+
+/** Statements that leave nothing on a connection, or what is looked for below; whatever else there is may leave anything. */
+const readVerbs = new Set(
+  (
+    'SELECT ( WITH VALUES TABLE SHOW DESC DESCRIBE EXPLAIN HELP CHECKSUM INSERT REPLACE UPDATE DELETE DO LOAD CREATE ALTER DROP TRUNCATE RENAME GRANT REVOKE ANALYZE OPTIMIZE REPAIR CHECK CACHE ' +
+    'FLUSH RESET INSTALL UNINSTALL LOCK UNLOCK CHANGE STOP START IMPORT PURGE GET SIGNAL RESIGNAL PREPARE EXECUTE DEALLOCATE HANDLER KILL'
+  ).split(' '),
+)
+
+/** A role, a resource group, a lock of backups. */
+function leavesState(words: Words, count: number, verb: string, second: string): boolean {
+  if (verb === 'LOCK') return second === 'INSTANCE'
+  if (verb !== 'SET') return false
+  if (second !== 'STATEMENT') return second === 'ROLE' || second === 'RESOURCE'
+  // MariaDB's SET STATEMENT … FOR: of what is behind it.
+  for (let i = 2; i < count; i++) if (words.at(i) === 'FOR') return !readVerbs.has(words.at(i + 1)) || words.at(i + 1) === 'EXECUTE'
+  return true
+}
 
 function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Relay {
   const pins = new Set<Pin>()
@@ -284,7 +318,9 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   }
   const temporary = (verb === 'CREATE' || verb === 'DROP') && words.text().slice(0, 60).includes(' TEMPORARY')
   if (temporary) pins.add('temporary-table')
-  if (verb === 'LOCK' || verb === 'HANDLER' || (verb === 'FLUSH' && (words.has('LOCK') || words.has('EXPORT')))) pins.add('handler')
+  const unread = !routine && verb !== 'SET' && !readVerbs.has(verb)
+  if (unread || leavesState(words, lexed.count, verb, second)) pins.add('server-state')
+  else if (verb === 'LOCK' || verb === 'HANDLER' || (verb === 'FLUSH' && (words.has('LOCK') || words.has('EXPORT')))) pins.add('handler')
   if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE' || (verb === 'DROP' && second === 'PREPARE')) pins.add('unknown')
   if (routine || (rowVerbs.has(verb) && callsStored(lexed))) pins.add('routine')
   const pure = effect !== 'write' && pins.size === 0 && rereadable(lexed)
@@ -304,6 +340,8 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     setsInsertId,
     draws,
     asksDrawn,
+    dropsSchema: verb === 'DROP' && (second === 'DATABASE' || second === 'SCHEMA'),
+    unread,
     accounts: mayConcernAccounts(words, lexed.count),
     rereadable: effect === 'read' && pure,
     onlyLocks: effect === 'lock' && pure,

@@ -242,6 +242,7 @@ export class Pools {
     const pool = new BackendPool({
       clock: this.#clock,
       shard: `${shard.keyspace}/${shard.name}`,
+      schema: shard.schema,
       budget,
       waitMs: poolWaitMs,
       idleMs: backendIdleMs,

@@ -23,7 +23,9 @@ import { modeOf } from './statement-text.ts'
 import { shardName, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
-const lasting: readonly Pin[] = ['temporary-table', 'get-lock', 'handler', 'unknown']
+const lasting: readonly Pin[] = ['temporary-table', 'get-lock', 'handler', 'unknown', 'server-state']
+/** It may have left what COM_RESET_CONNECTION does not take back: a role is kept by both flavours, on MariaDB by COM_CHANGE_USER too. */
+const beyondReset: readonly Pin[] = ['unknown', 'server-state']
 const setting: readonly Pin[] = ['user-variable', 'routine', 'unknown']
 
 type Pinned = { readonly backend: Backend; readonly shard: ShardView; readonly why: Set<Pin> }
@@ -229,8 +231,9 @@ export class SessionConnections {
     }
   }
 
-  #unpinOf(keyspace: string, { backend }: Pinned, transaction: Transaction | null): void {
+  #unpinOf(keyspace: string, { backend, why }: Pinned, transaction: Transaction | null): void {
     this.#pins.delete(keyspace)
+    backend.spoiled ||= has(why, beyondReset)
     const inBranch = [...(transaction?.branches.values() ?? [])].some((b) => b.backend === backend)
     if (!inBranch) backend.pool.give(backend)
   }

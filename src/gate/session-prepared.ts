@@ -3,8 +3,10 @@ import type { ClientCommand } from '../mysql/server-connection.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { frame } from '../wire/frames.ts'
 import type { Access } from './access.ts'
+import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
+import { isMarked, markBefore, markDrawn } from './drawn.ts'
 import { gateErrors } from './errors.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
@@ -146,7 +148,8 @@ export class PreparedStatements {
   #asksDiagnostics(p: Passthrough, keyspaceName: string): boolean {
     if (p.kind !== 'relay' || p.needsPrevious !== 'diagnostics' || p.sessionCalls.length > 0) return false
     const sharded = this.#core.watch.view.keyspaces.get(keyspaceName)?.record.sharded === true
-    return sharded || (this.#runner.transaction === null && !this.#runner.connections.pinned)
+    const { connections, transaction } = this.#runner
+    return sharded || (transaction === null && !connections.pinned) || connections.said !== null
   }
 
   /**
@@ -235,6 +238,8 @@ export class PreparedStatements {
       throw notTheFoundRows()
     const sent = this.#sent(statement, p)
     if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount))
+    let drawn: Backend | null = null
+    const marked = isMarked(p)
     const request: Request = {
       keyspace: statement.keyspace,
       choose: firstShard,
@@ -245,12 +250,13 @@ export class PreparedStatements {
       pins: p.pins,
       lastInsertId: p.lastInsertId,
       needsPrevious: p.needsPrevious !== null,
-      keepAtHand: p.leavesFoundRows,
+      keepAtHand: p.leavesFoundRows || marked,
       outside: p.implicitCommit,
       whole: p.whole,
       readsVariables: p.readsVariables,
       setsInsertId: p.setsInsertId,
       frame: (backend) => {
+        if (marked) markBefore((drawn = backend), p)
         const on = preparedFor(backend, statement)
         if (on !== undefined && longData.length === 0) return executionFrame(c, statement, on)
         return prepareOn(backend, statement.executionKey, sent).then((prepared) => {
@@ -266,7 +272,11 @@ export class PreparedStatements {
       const ddl = ddlOf(this.#core, statement.keyspaceName, lexStatement(statement.text, modeOf(this.#runner.settings)))
       return afterCommit(this.#core, this.#runner, ddl, () => this.#runner.relay(request, signal))
     }
-    return this.#runner.relay(request, signal)
+    const answered = this.#runner.relay(request, signal)
+    if (p.draws.length === 0) return answered
+    return answered.then(({ kind }) => {
+      if (kind === 'ok' && drawn?.holder === connections) markDrawn(drawn, p.draws)
+    })
   }
 
   /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */

@@ -5,7 +5,7 @@
  * the shards of a sharded one (sharded.ts).
  */
 import { isSwError, SwError } from '../base/errors.ts'
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, RelayEnd } from '../mysql/connection.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { capability, has } from '../wire/capabilities.ts'
@@ -13,10 +13,13 @@ import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { cutOffSilent } from './abandoned.ts'
 import { Access } from './access.ts'
+import type { Backend } from './backend.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
+import { clientError } from './client-error.ts'
 import type { Core } from './core.ts'
 import { isGivenUp } from './deadlocks.ts'
 import { takeDiagnostics } from './diagnostics.ts'
+import { isMarked, markBefore, markDrawn } from './drawn.ts'
 import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
@@ -37,7 +40,7 @@ import { Runner } from './runner.ts'
 import { SessionConnections } from './session-connections.ts'
 import { PreparedStatements } from './session-prepared.ts'
 import { SessionSettings } from './settings.ts'
-import { ServerError } from '../mysql/errors.ts'
+import { errno, ServerError } from '../mysql/errors.ts'
 import { SeveralAnswers } from './several-answers.ts'
 import { requireSeveral, statementsOf } from './several-statements.ts'
 import { Sharded } from './sharded.ts'
@@ -279,7 +282,10 @@ export class Session implements OwnSession {
     this.#core.stats.errors++
     this.#runner.warnings = 0
     this.#runner.figures.failed = true
-    this.#client.write(errorFrame(this.#isOurs(error) ? this.#relayer.stopped : error, sequence))
+    const told = this.#isOurs(error) ? this.#relayer.stopped : error
+    const { errno: number, message } = clientError(told)
+    this.#runner.connections.said = [['Error', String(number), message]]
+    this.#client.write(errorFrame(told, sequence))
   }
 
   /** It came of our stopping the statement. */
@@ -579,22 +585,26 @@ export class Session implements OwnSession {
     const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null
     if (relay.sessionCalls.length > 0) {
       const renamed = (target !== this.keyspace || view?.shards[0]?.schema !== target) && !namesSystem(relay, lex())
-      const calls = relay.sessionCalls.filter((call) => (call.what === 'database' ? renamed : !isOfDiagnostics(call) || nothingLeft))
+      const known = nothingLeft || runner.connections.said !== null
+      const calls = relay.sessionCalls.filter((call) => (call.what === 'database' ? renamed : !isOfDiagnostics(call) || known))
       if (calls.length > 0) return this.#query(withValues(sql, lex(), calls, this.values), null)
     }
     if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0 && (nothingLeft || runner.connections.said !== null))
       return this.#own.diagnostics(lex())
     if (relay.needsPrevious === 'found-rows' && nothingLeft) throw notTheFoundRows()
-    if (relay.needsPrevious === 'conditions' && nothingLeft) throw notTheConditions()
+    // What the gate knows of it is of a statement that no connection has seen.
+    if (relay.needsPrevious === 'conditions' && (nothingLeft || runner.connections.said !== null)) throw notTheConditions()
     if (elsewhere !== null && view?.record.sharded === true) return this.#sharded.query(target, sql, this.#abort.signal, null)
     return this.#relay(target, elsewhere === null ? framed() : framedQuery(elsewhere.sql), relay)
   }
 
   #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<unknown> {
+    let on: Backend | null = null
+    const marked = isMarked(relay)
     const request: Request = {
       keyspace,
       choose: firstShard,
-      frame: () => framed,
+      frame: marked ? (backend) => (markBefore((on = backend), relay), framed) : () => framed,
       bytes: framed.length,
       effect: relay.effect,
       rereadable: relay.rereadable,
@@ -602,13 +612,26 @@ export class Session implements OwnSession {
       pins: relay.pins ?? emptyPins,
       lastInsertId: relay.lastInsertId === true,
       needsPrevious: relay.needsPrevious != null,
-      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null,
+      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null || marked,
       outside: relay.implicitCommit === true,
       whole: relay.whole !== false,
       readsVariables: relay.readsVariables === true,
       setsInsertId: relay.setsInsertId === true,
     }
-    return this.#runner.relay(request, this.#abort.signal)
+    const answered = this.#runner.relay(request, this.#abort.signal)
+    if (relay.unread === true) return this.#unread(answered)
+    if (!marked) return answered
+    return answered.then(({ kind }) => {
+      if (kind === 'ok' && on?.holder === this.#runner.connections) markDrawn(on, relay.draws ?? [])
+    })
+  }
+
+  /** What no server could read has left nothing: its connection is free again. */
+  async #unread(answered: Promise<RelayEnd>): Promise<void> {
+    const { connections } = this.#runner
+    const had = connections.keyspacesWith('server-state').length > 0
+    const end = await answered
+    if (!had && end.kind === 'error' && end.errno === errno.parse) connections.unpin(this.#runner.transaction, 'server-state')
   }
 }
 

@@ -69,6 +69,8 @@ export class OtherStatements {
     const limit = countOf(plan.limit) ?? this.#context.runner.settings.selectLimit ?? 1n
     if (limit > 0n && (countOf(plan.offset) ?? 0n) === 0n) void writer.row(values.map(cellOf))
     writer.end(this.#context.runner.status, 0)
+    this.#context.runner.affectedRows = -1n
+    this.#context.runner.connections.said = []
     return null
   }
 
@@ -179,6 +181,8 @@ export class OtherStatements {
       part.shard.traffic.writes++
       try {
         const backend = await this.#context.runner.connections.openPlain(part.shard)
+        // Its default schema may be the one that is dropped.
+        if (plan.object === 'DATABASE') backend.dirty = true
         try {
           await marked(this.#context.scatter, backend.connection, 'write', async () => {
             if (e.signal.aborted) throw e.signal.reason as Error
@@ -206,6 +210,7 @@ export class OtherStatements {
     const { runner, client } = this.#context
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
     runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
+    runner.affectedRows = 0n
     client.write(okFrame(runner.status, { warnings: warnings.length }))
   }
 

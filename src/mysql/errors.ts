@@ -144,6 +144,7 @@ export const mysqlErrors = defineErrors('MYSQL', specs)
 
 /** Server error numbers that code of ours decides by. */
 export const errno = {
+  parse: 1064,
   duplicateKeyName: 1061,
   duplicateEntry: 1062,
   badDatabase: 1049,

@@ -251,8 +251,11 @@ export type RoutedPlan = {
   readonly tables: readonly string[]
 }
 
-/** Why a server's connection stays with the session that has used it. `routine`: what a stored procedure or function has left. */
-export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'routine' | 'unknown'
+/**
+ * Why a server's connection stays with the session that has used it. `routine`: what a stored procedure or function has left; `unknown`: anything, user variables among it;
+ * `server-state`: a role, a resource group, a lock of backups, or what the gate knows no word for.
+ */
+export type Pin = 'temporary-table' | 'get-lock' | 'user-variable' | 'found-rows' | 'handler' | 'routine' | 'unknown' | 'server-state'
 
 export type UnchangedKey = { readonly table: string; readonly column: ColumnInfo; readonly assigned: Slot; readonly held: Slot }
 
