@@ -34,7 +34,7 @@ for (const times of [0, kills]) {
     const { pid } = mover
     const redone = new Map<string, number>()
     await mover.reported((report) => {
-      const resumes = report.mover.includes(String(pid)) && report.resumed !== null && report.copy.rowsDone > 0
+      const resumes = report.mover.includes(String(pid)) && report.resumed !== null
       if (resumes) redone.set(report.streamUid, report.resumed?.rowsRedone ?? 0)
       return resumes
     })

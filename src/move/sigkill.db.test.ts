@@ -1,6 +1,6 @@
 /**
  * Promises 1, 3, with real deaths: one mover process after the other is killed by SIGKILL, each at another crash point of one stream's life, from its first position to
- * statements and XA transactions of the source, under writes. At the end the rows are compared. A point that is not met fails. (Each point in more places, within one
+ * statements and XA transactions of the source, under writes. What is reported of the copy never falls; at the end the rows are compared. A point that is not met fails. (Each point in more places, within one
  * process: `crash.db.test.ts`, `crash-ddl.db.test.ts`.)
  */
 import assert from 'node:assert/strict'
@@ -140,6 +140,16 @@ besideEachOther('movers that are killed', (flavour) => {
     }
     const report = async (): Promise<StreamReport | undefined> =>
       (await readRecord<StreamReport>(store, keys.report(record.workflowUid, record.uid)))?.value
+    let done = [0, 0, 0]
+    const neverFalls = async (where: string): Promise<void> => {
+      const { rowsDone = 0, bytesDone = 0, chunksDone = 0 } = (await report())?.copy ?? {}
+      const now = [rowsDone, bytesDone, chunksDone]
+      assert.ok(
+        now.every((figure, of) => figure >= (done[of] ?? 0)),
+        `${where}: rows, bytes and chunks ${now.join()} after ${done.join()}`,
+      )
+      done = now
+    }
     try {
       for (const stage of stages) {
         if (flavour === 'mysql' && (stage.point === 'xa.marked' || !(all || onMysql.includes(stage.point)))) continue
@@ -149,6 +159,7 @@ besideEachOther('movers that are killed', (flavour) => {
         try {
           const [, signal] = (await once(child, 'exit', { signal: limit })) as [number | null, NodeJS.Signals | null]
           assert.equal(signal, 'SIGKILL', stage.point)
+          await neverFalls(stage.point)
         } catch (error) {
           child.kill('SIGKILL')
           if (!limit.aborted) throw error
@@ -168,6 +179,11 @@ besideEachOther('movers that are killed', (flavour) => {
             now.targets.every(({ controlMarker }) => controlMarker >= marker)
           )
         })
+        await neverFalls('at the end')
+        assert.ok(
+          done.every((figure) => figure > 0),
+          `rows, bytes and chunks ${done.join()}`,
+        )
         assert.ok((await world.assertEqual()) > 100)
         const shown = async (of: string): Promise<string[]> =>
           ((await world.s.allText(`SHOW CREATE TABLE ${of}.item`))[0]?.['Create Table'] ?? '').split(/,?\n/).toSorted()

@@ -386,7 +386,6 @@ export class Stream {
         record.copy === 'full' && targets.some(({ stored }) => stored.copyState === 'copying') ? tables.map(({ plan }) => plan) : [],
       )
       if (copying.size === 0) copyEnded()
-      if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
       const before = this.#progress
       const readBefore = before?.sourceRowsRead ?? this.#options.copyBefore?.sourceRowsRead ?? 0
       const rowsAtMarker = (resumed && copying.size > 0 && before === null ? await readRowsRead(sourceMeta, markerName) : null) ?? 0
@@ -396,6 +395,17 @@ export class Stream {
           ? await copiedProgress(clock, targets, tables)
           : progressFrom(clock, landed, copying.size > 0 ? tables : [], targets.length)
       progress.sourceRowsRead = readBefore
+      if (resumed) this.#resumed ??= { rowsRedone: 0, transactionsRedone: 0 }
+      if (this.#resumed !== null && copying.size > 0) {
+        // What the last run in this process read is known; of one that was killed, what it had reported, and what it had read when it last landed something or wrote a marker.
+        const redoneBefore = before?.rowsRedone ?? landed.work.rowsRedone
+        const read = Math.max(readBefore, landed.work.rowsRead - redoneBefore, rowsAtMarker - redoneBefore)
+        const rows = rowsToReadAgain(read, landed, tables, targets.length)
+        progress.sourceRowsRead = read - rows
+        progress.rowsRedone = redoneBefore + rows
+        this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
+        this.#options.log.info({ rowsRedone: rows, rowsReadBefore: read }, 'the copy is resumed')
+      }
       this.#progress = progress
 
       const exclusionOf = (uid: string): TargetShare => {
@@ -588,16 +598,6 @@ export class Stream {
       } else if (copying.size > 0) {
         const pressure = { conn: sourceMeta, commitMs: () => markers.commitMs, replicaLags: () => lags.measure() }
         this.#throttle.pressure = pressureOf(pressure, () => this.#limits(), clock)
-        if (this.#resumed !== null) {
-          // What the last run in this process read is known; of one that was killed, what it had reported, and what it had read when it last landed something or wrote a marker.
-          const redoneBefore = before?.rowsRedone ?? landed.work.rowsRedone
-          const read = Math.max(readBefore, landed.work.rowsRead - redoneBefore, rowsAtMarker - redoneBefore)
-          const rows = rowsToReadAgain(read, landed, tables, targets.length)
-          progress.sourceRowsRead = read - rows
-          progress.rowsRedone = redoneBefore + rows
-          this.#resumed = { ...this.#resumed, rowsRedone: this.#resumed.rowsRedone + rows }
-          this.#options.log.info({ rowsRedone: rows, rowsReadBefore: read }, 'the copy is resumed')
-        }
         const readers = readersOf(config, targets.length)
         const rowsEstimated = tables.reduce((rows, table) => rows + table.rowsEstimated, 0)
         if (copyShare !== null) copyShare.rowsEstimated = rowsEstimated
