@@ -21,7 +21,7 @@ import { sharedServer } from './kit/servers.ts'
 import { until } from './kit/until.ts'
 
 besideEachOther('a copy that is told its pace', (flavour) => {
-  test(`1.14, promise 7 on ${flavour}: limits of \`reshard update\` reach the copy that runs, which says by what it is held, and goes on`, async () => {
+  test('1.14, promise 7: limits of `reshard update` reach the copy that runs, which says by what it is held, and goes on', async () => {
     const server = await sharedServer(flavour)
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, { source: server, target: server })
     await fill(world, 0, 900, 2000)

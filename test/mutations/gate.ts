@@ -141,7 +141,7 @@ const bounded: Mutation[] = [
   {
     rule: 'a session that sends nothing is ended',
     file: 'src/gate/session.ts',
-    edits: [['if (this.#closed || this.#current !== null || this.#sinceMs > sinceMs) return', 'return']],
+    edits: [['if (this.#closed || this.#toldMs !== null || this.#current !== null || this.#sinceMs > sinceMs) return', 'return']],
     test: idle,
     name: 'a session that sends nothing is ended, and its transaction; one that asks, or whose statement runs, is not',
     fails: /waited/,
