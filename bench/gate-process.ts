@@ -52,7 +52,6 @@ const gate = new Gate({
   clock: systemClock,
   id: randomUUID(),
   pid: process.pid,
-  config: { sessionsMax: 20_000 },
 })
 process.stdout.write(`PORT ${(await gate.start()).port}\n`)
 process.stdin.on('end', () => process.exit(0)).resume()

@@ -11,6 +11,7 @@ import {
   FleetDefinition,
   FleetView,
 } from './dualwrite-schemas.ts'
+import { GateRestartView, RestartGate } from './gate-schemas.ts'
 import { PlanRequest, PlanView } from './plan-schemas.ts'
 import {
   ActionRequest,
@@ -164,6 +165,8 @@ export const endpoints = {
   dropUser: endpoint('DELETE', '/api/v1/users/:user', 'drop an account', null, z.object({ dropped: z.boolean() })),
   listQueries: endpoint('GET', '/api/v1/queries', 'what clients sent to the gates, by shape', null, z.array(QueryView)),
   listGates: endpoint('GET', '/api/v1/gates', 'live gates', null, z.array(GateView)),
+  restartGate: endpoint('POST', '/api/v1/gates/:gate/restart', 'another process in the place of a gate', RestartGate, GateRestartView),
+  listGateRestarts: endpoint('GET', '/api/v1/gate-restarts', 'restarts of gates, and how far they are', null, z.array(GateRestartView)),
   listWorkflows: endpoint('GET', '/api/v1/workflows', 'all workflows', null, z.array(WorkflowView)),
   createWorkflow: endpoint(
     'POST',

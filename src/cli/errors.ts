@@ -43,6 +43,20 @@ export const cliErrors = defineErrors('CLI', {
     why: 'it can not be undone: one side of the workflow goes',
     fix: 'on a terminal type the name of the workflow when asked; elsewhere add --yes. --dry-run names the servers and bytes that would go',
   },
+  gateNotRestarted: {
+    number: 8,
+    class: 'transient',
+    what: 'gate {gate} was not restarted, and goes on as it was: {problem}',
+    why: 'a gate is told to end only once another serves in its place',
+    fix: '{done} of {all} gates were restarted before it; mend that, then: shardwright gate restart',
+  },
+  gateRestartLost: {
+    number: 9,
+    class: 'unknown',
+    what: 'nobody says how far the restart of gate {gate} is: {state} for {seconds} s',
+    why: 'the `shardwright up` that had begun it ended, or does not reach the topology',
+    fix: 'shardwright gate status shows the gates that run',
+  },
   passwordOnCommandLine: {
     number: 6,
     class: 'user',

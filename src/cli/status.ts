@@ -6,6 +6,7 @@ import { cliErrors } from './errors.ts'
 import type { Flags } from './flags.ts'
 import { need, text } from './flags.ts'
 import { workflowLines } from './follow.ts'
+import { gateRestartCommand } from './gate-restart.ts'
 import { print } from './keyspace.ts'
 import { count, duration, table } from './text.ts'
 
@@ -45,6 +46,7 @@ export function statusCommands(program: Command, cli: CliContext): void {
         .slice(0, Number(text(flags, 'limit')))
       print(cli, flags, chosen, () => queryTable(chosen))
     })
+  gateRestartCommand(gate, cli)
   const workflow = program.command('workflow').alias('Workflow').description('list | show | log, of all kinds')
   workflow
     .argument('<verb>', 'list | show | log')

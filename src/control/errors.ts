@@ -36,6 +36,13 @@ export const controlErrors = defineErrors('CONTROL', {
     why: 'the user has {text}',
     fix: 'revoke `{text}`, and grant what is to stay by keyspace',
   },
+  gateNotOurs: {
+    number: 7,
+    class: 'user',
+    what: 'gate {gate} was not restarted: nobody took that on within {seconds} s',
+    why: 'who started a gate restarts it, and no `shardwright up` that runs says that it started this one',
+    fix: 'restart it where it was started: after SIGTERM it lets transactions come to their COMMIT (--drain-ms) and ends; start another one first, on the same port, both with --reuse-port yes',
+  },
   badPasswordHash: {
     number: 6,
     class: 'user',

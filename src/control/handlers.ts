@@ -29,6 +29,7 @@ import { newAction } from '../workflow/records.ts'
 import { requestAction, requestCreate } from '../workflow/requests.ts'
 import { dualWriteHandlers, dualWriteLines, withCounts } from './dualwrite.ts'
 import type { Handlers } from './http.ts'
+import { listGateRestarts, restartGate } from './gate-restarts.ts'
 import { listQueries } from './gate-queries.ts'
 import { auditView } from './audit-view.ts'
 import { planKeyspace } from './plan.ts'
@@ -148,6 +149,8 @@ export function buildHandlers(world: World & { version: string; leading: Office 
     ...dualWriteHandlers(world),
     listQueries: () => listQueries(store),
     listGates: async () => (await topologyView(world)).gates(),
+    restartGate: (params, body) => restartGate(store, clock, params['gate'] ?? '', body.actor),
+    listGateRestarts: () => listGateRestarts(store),
     listWorkflows: async () => (await topologyView(world)).workflows(),
     async createWorkflow(_params, body) {
       if (body.kind === 'dualwrite') {

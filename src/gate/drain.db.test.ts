@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import net from 'node:net'
 import { after, before, test } from 'node:test'
 import mysql from 'mysql2/promise'
 import { systemClock } from '../base/clock.ts'
@@ -93,6 +95,7 @@ test('promise 11: a statement that is on its way to a session that ends is answe
   const account = { host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' }
   for (const [i, end] of [(session: Session) => session.drain(), (session: Session) => session.endIfIdle(Infinity)].entries()) {
     const c = await connect(account)
+    await c.query('SELECT 1')
     const [session] = gate.core.sessions.values()
     end(session as Session)
     // Sent before anything of this can have come to the client.
@@ -107,9 +110,41 @@ test('promise 11: a statement that is on its way to a session that ends is answe
   await gate.stop()
 })
 
+test('a client that has connected, or is being greeted, while a gate ends gets what it came for: one statement; who asks nothing is told', async () => {
+  const gate = await start('greeting')
+  for (const old of gates.slice(0, -1)) await old.stop()
+  const [connected, silent] = [await client(), await client()]
+  const told = new Promise((resolve) => silent.once('error', resolve))
+  // What the client answers to the greeting comes later.
+  let release = (): void => {}
+  let greeted = false
+  const between = net.createServer((socket) => {
+    const gateSide = net.connect(port, '127.0.0.1')
+    gateSide.once('data', () => (greeted = true)).pipe(socket)
+    release = () => void socket.pipe(gateSide)
+  })
+  await once(between.listen(0, '127.0.0.1'), 'listening')
+  const account = { user: 'app', password: 'secret', database: 'app' }
+  const logsIn = mysql.createConnection({ host: '127.0.0.1', port: (between.address() as net.AddressInfo).port, ...account })
+  await until('it is greeted', () => greeted)
+  const stopping = gate.stop(20_000)
+  const getsOne = async (c: mysql.Connection, id: number): Promise<void> => {
+    const ended = new Promise((resolve) => c.once('error', resolve))
+    await c.query(`INSERT INTO t VALUES (${id})`)
+    await ended
+  }
+  await getsOne(connected, 40)
+  await until('nobody new is let in', () => client().then(() => false, (error: { code?: string }) => error.code === 'ECONNREFUSED')) // prettier-ignore
+  release()
+  await getsOne(await logsIn, 41)
+  await told
+  assert.equal((await stopping).cut, 0)
+  between.close()
+})
+
 test('a gate that ends rolls back what is open after its grace', async () => {
   const gate = await start('short')
-  await gates[1]?.stop()
+  for (const old of gates.slice(0, -1)) await old.stop()
   const slow = await client()
   slow.on('error', () => {})
   await slow.beginTransaction()

@@ -31,7 +31,7 @@ for (const flavour of flavours()) {
           open.push(c)
           return c
         },
-        [Symbol.asyncDispose]: () => gate.stop(),
+        [Symbol.asyncDispose]: async () => void (await gate.stop()),
       }
     }
     const count = async (of: string): Promise<string | null | undefined> => await admin.value(`SELECT COUNT(*) FROM ${of}`)

@@ -7,7 +7,7 @@ import net from 'node:net'
 import type { SecureContext } from 'node:tls'
 import type { Clock } from '../base/clock.ts'
 import type { Log } from '../base/log.ts'
-import { acceptClient } from '../mysql/server-connection.ts'
+import { acceptClient, type ServerConnection } from '../mysql/server-connection.ts'
 import { withSharedReads } from '../mysql/shared-reads.ts'
 import { keys } from '../topology/keys.ts'
 import type { StreamRecord, StreamReport } from '../topology/records.ts'
@@ -42,7 +42,8 @@ import { TopologyWatch } from './topology-watch.ts'
 export type GateOptions = {
   store: Store
   /** Port 0: the system chooses. `reusePort`: several processes on one port. */
-  listen: { host: string; port: number; reusePort?: boolean }
+  /** `socket`: one that another process has bound, and hands on. */
+  listen: { host: string; port: number; reusePort?: boolean; socket?: object }
   log: Log
   clock: Clock
   /** One process start. */
@@ -56,6 +57,11 @@ export type GateOptions = {
 }
 
 const statsEveryMs = 1_000
+/** A client that is being greeted when the gate begins to end has so long to log in. */
+const greetingMs = 3_000
+
+/** What came of a gate's end: how many sessions there were, and how many of them had to be cut off with something open. */
+export type Drained = { readonly sessions: number; readonly cut: number; readonly ms: number }
 /** A client whose machine is gone says nothing: its kernel is asked after this long, and the session ends when it does not answer. */
 const keepAliveMs = 60_000
 
@@ -73,6 +79,8 @@ export class Gate {
   #lastThread = randomInt(sessionsPerSlot)
   /** Its place among the gates is being taken: sessions that come meanwhile wait for their number. */
   #joining: Promise<void> = Promise.resolve()
+  /** Clients that have connected and are not sessions yet. */
+  #greeted = 0
   #queriesAtMs = 0
   #timer: NodeJS.Timeout | null = null
   #stopping = false
@@ -136,16 +144,18 @@ export class Gate {
 
   /** Resolves when clients may connect, with the port. */
   async start(): Promise<{ host: string; port: number }> {
-    const { host, port, reusePort } = this.#options.listen
+    const { host, port, reusePort, socket } = this.#options.listen
     await this.#core.watch.start()
     this.#health.start()
     void this.#core.modes.learn()
     await new Promise<void>((resolve, reject) => {
       this.#server.once('error', reject)
-      this.#server.listen({ host, port, ...(reusePort === true ? { reusePort: true } : {}) }, () => {
+      const listening = (): void => {
         this.#server.off('error', reject)
         resolve()
-      })
+      }
+      if (socket !== undefined) this.#server.listen(socket, listening)
+      else this.#server.listen({ host, port, ...(reusePort === true ? { reusePort: true } : {}) }, listening)
     })
     const address = this.#server.address() as net.AddressInfo
     this.#joining = this.#core.membership.start(host, address.port)
@@ -158,20 +168,25 @@ export class Gate {
     return { host, port: address.port }
   }
 
+  /** The socket that it listens on: a process that has it keeps clients waiting, not refused, while another takes this one's place. */
+  get listener(): unknown {
+    return (this.#server as unknown as { readonly _handle: unknown })._handle
+  }
+
   /**
    * Nobody is let in any more (other processes on the port take them); each session ends when nothing of it is open, its transaction included, and
-   * at the latest after `graceMs`, rolled back. Holds and acknowledgements go on until then: what is open must still be seen by a switch.
+   * at the latest after `graceMs`, rolled back. Holds, acknowledgements and figures go on until then: what is open must still be seen by a switch.
+   * @param hurry ends the grace
    */
-  async stop(graceMs = 0): Promise<void> {
-    if (this.#stopping) return
+  async stop(graceMs = 0, hurry?: AbortSignal): Promise<Drained> {
+    if (this.#stopping) return { sessions: 0, cut: 0, ms: 0 }
     this.#stopping = true
-    if (this.#timer !== null) clearInterval(this.#timer)
-    if (this.#recoveryTimer !== null) clearInterval(this.#recoveryTimer)
     this.#server.close()
     const core = this.#core
-    for (const session of core.sessions.values()) (session as Session).drain()
-    const untilMs = core.clock.monotonicMs() + graceMs
-    while (core.sessions.size > 0 && core.clock.monotonicMs() < untilMs) await core.clock.sleep(10)
+    const drained = await this.#drain(graceMs, hurry)
+    if (drained.sessions > 0) core.log.info(drained, 'sessions have come to their ends, or were cut off')
+    if (this.#timer !== null) clearInterval(this.#timer)
+    if (this.#recoveryTimer !== null) clearInterval(this.#recoveryTimer)
     core.holds.stop()
     core.deadlocks.stop()
     for (const socket of this.#clients) socket.destroy()
@@ -182,6 +197,25 @@ export class Gate {
     await this.#health.stop()
     core.pools.close()
     await this.#recovery.settled()
+    return drained
+  }
+
+  async #drain(graceMs: number, hurry: AbortSignal | undefined): Promise<Drained> {
+    const { sessions, clock } = this.#core
+    const sinceMs = clock.monotonicMs()
+    const atFirst = sessions.size
+    for (const session of sessions.values()) (session as Session).drain()
+    for (;;) {
+      const ms = clock.monotonicMs() - sinceMs
+      const awaited = sessions.size > 0 || (this.#greeted > 0 && ms < greetingMs)
+      if (!awaited || ms >= graceMs || hurry?.aborted === true)
+        return { sessions: atFirst, cut: [...sessions.values()].filter((session) => !(session as Session).told).length, ms: Math.round(ms) }
+      await clock.sleep(10)
+      for (const session of sessions.values()) {
+        ;(session as Session).drain()
+        ;(session as Session).endIfTold(clock.monotonicMs())
+      }
+    }
   }
 
   get core(): Core {
@@ -202,10 +236,21 @@ export class Gate {
     }
     this.#clients.add(socket)
     socket.on('close', () => this.#clients.delete(socket))
+    this.#greeted++
+    try {
+      const client = await this.#greet(socket)
+      if (client !== null) new Session(core, client).start()
+    } finally {
+      this.#greeted--
+    }
+  }
+
+  async #greet(socket: net.Socket): Promise<ServerConnection | null> {
+    const core = this.#core
     if (core.membership.slot < 0) await this.#joining.catch(() => {})
     const version = core.serverVersion
     const { secureContext, rsaKey } = this.#options
-    const client = await acceptClient(socket, {
+    return acceptClient(socket, {
       serverVersion: core.greetedVersion,
       threadId: this.#threadId(),
       // The one that clients of that family always have; whoever prefers the other is asked for it.
@@ -229,8 +274,6 @@ export class Gate {
       ...(secureContext === undefined ? {} : { secureContext: secureContext() }),
       ...(rsaKey === undefined ? {} : { rsaKey }),
     })
-    if (client === null) return
-    new Session(core, client).start()
   }
 
   #threadId(): number {

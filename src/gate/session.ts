@@ -50,6 +50,8 @@ import type { UserRecord } from '../topology/records.ts'
 const emptyPins = [] as const
 /** Who was told that its session is over has so long to close its side, and what it sent before it read that is thrown away. */
 const lingerMs = 1_000
+/** Who has connected while the gate ends has so long for its first command: applications that connect for one statement see nothing of it. */
+const firstCommandMs = 500
 
 export class Session implements OwnSession {
   readonly threadId: number
@@ -77,6 +79,8 @@ export class Session implements OwnSession {
   /** Since when its client has been told that it is over. */
   #toldMs: number | null = null
   #sinceMs = 0
+  /** A command has come. */
+  #asked = false
   /** The client's library asked for several statements in one text. */
   #asksForSeveral: boolean
   /** Waits for the client's file. */
@@ -173,10 +177,17 @@ export class Session implements OwnSession {
     if (names !== null) this.#runner.settings.set('names', names)
   }
 
-  /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT, and temporary tables and named locks stay for the grace. */
+  /** The gate ends: so does the session, as soon as nothing of it is open. What runs is answered, a transaction may come to its COMMIT, and temporary tables and named locks stay for the grace. One that has just connected gets what it came for. */
   drain(): void {
     this.#draining = true
-    if (this.#current === null && !this.#open) this.#leave(gateErrors.draining())
+    if (this.#toldMs !== null || this.#current !== null || this.#open) return
+    if (!this.#asked && this.#core.clock.monotonicMs() - this.#sinceMs < firstCommandMs) return
+    this.#leave(gateErrors.draining())
+  }
+
+  /** Its client knows that it is over. */
+  get told(): boolean {
+    return this.#toldMs !== null
   }
 
   /** As servers do: what came is not run, and what would come behind it is not read. */
@@ -297,6 +308,7 @@ export class Session implements OwnSession {
   async #command(c: ClientCommand): Promise<void> {
     this.#current = c.data
     this.#currentStart = c.start
+    this.#asked = true
     this.#sinceMs = this.#core.clock.monotonicMs()
     if (this.#abort.signal.aborted) this.#abort = new AbortController()
     this.#runner.connections.signal = this.#abort.signal

@@ -1,6 +1,9 @@
 /** How a process of the tree is started: flags of Node, and what of the environment it needs to have from the start. */
 export type Kind = 'control' | 'mover' | 'gate'
 
+/** How long transactions at a gate that ends may go on to their COMMIT, unless said (`up --drain`). */
+export const drainMsDefault = 10_000
+
 /** The mover makes garbage by the megabyte: a small nursery keeps it at 240 MB instead of 340, at the same speed (bench/copy.ts). */
 export const nodeFlags: Readonly<Record<Kind, readonly string[]>> = { control: [], mover: ['--max-semi-space-size=4'], gate: [] }
 

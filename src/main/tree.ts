@@ -5,15 +5,17 @@
  */
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
-import { mkdirSync, openSync, readFileSync, readdirSync, closeSync, writeFileSync, rmSync } from 'node:fs'
+import { openSync, closeSync, writeFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { findPort } from '../local/find-port.ts'
-import { identify, isAlive } from '../local/process-identity.ts'
-import type { ProcessIdentity } from '../local/process-identity.ts'
-import type { ReadyMessage } from './child.ts'
-import { childEnvironment, nodeFlags, type Kind } from './child-settings.ts'
+import type { HurryMessage, ReadyMessage } from './child.ts'
+import { claimDataDir } from './claim-data-dir.ts'
+import { childEnvironment, drainMsDefault, nodeFlags, type Kind } from './child-settings.ts'
 import { FleetChildren } from './fleet-children.ts'
+import { GateRestarts, type GatesOfTree } from './gate-restarts.ts'
+import { handOver, type Listener } from './listener.ts'
+import type { Drained } from '../gate/gate.ts'
 import { openTopology } from './topology.ts'
 import { SqliteStore } from '../topology/sqlite.ts'
 import type { Store } from '../topology/store.ts'
@@ -40,6 +42,8 @@ export type TreeOptions = {
   readonly replicaLagMaxMs?: number
   /** So many gate processes on the one port; 1 unless said. */
   readonly gates?: number
+  /** How long transactions at a gate that ends may go on to their COMMIT; 10 s unless said. */
+  readonly drainMs?: number
   /** What else the gate is started with. */
   readonly gateArguments?: readonly string[]
   /** `etcd://…`; the data directory's own SQLite file unless said. */
@@ -48,14 +52,22 @@ export type TreeOptions = {
   readonly say: (line: string) => void
 }
 
-type Running = { process: ChildProcess; restarts: number; startedMs: number; wasReady: boolean }
+type Running = { process: ChildProcess; restarts: number; startedMs: number; wasReady: boolean; id: string | null; drained: Drained | null }
 
 const readyWithinMs = 20_000
+/** A process that was told to end, and by itself sees to it, is killed after so long more. */
+const killAfterMs = 3000
+/** One that ends within this is not started again on the socket it had: who waits there would wait for ever. */
+const shortLifeMs = 1000
 
 export class Tree {
   readonly #options: TreeOptions
   readonly #children = new Map<ChildName, Running>()
-  #fleets: { children: FleetChildren; running: Promise<void>; store: Store } | null = null
+  /** Gates that others have taken the place of, and that still have sessions. */
+  readonly #leaving = new Set<ChildProcess>()
+  /** What gates listen on, so that it outlives their processes. */
+  readonly #listeners = new Map<ChildName, Listener>()
+  #watching: { fleets: FleetChildren; running: Promise<unknown>; restarts: GateRestarts; store: Store } | null = null
   #stopping = false
   apiPort = 0
   gatePort = 0
@@ -75,7 +87,7 @@ export class Tree {
         await tree.#start('control')
         const more = Array.from({ length: (options.gates ?? 1) - 1 }, (_, i): ChildName => `gate-${i + 2}`)
         await Promise.all((['mover', 'gate', ...more] as const).map((name) => tree.#start(name)))
-        tree.#followFleets()
+        tree.#watch()
         return tree
       } catch (error) {
         await tree.stop()
@@ -96,13 +108,13 @@ export class Tree {
 
   /** Of the consumers that run for a fleet (`insights@wide`). */
   consumerPids(fleet: string): number[] {
-    return this.#fleets?.children.pids(fleet) ?? []
+    return this.#watching?.fleets.pids(fleet) ?? []
   }
 
-  #followFleets(): void {
+  #watch(): void {
     const { dataDir, topology, clock, say } = this.#options
     const store = openTopology(topology, dataDir)
-    const children = new FleetChildren({
+    const fleets = new FleetChildren({
       store,
       dataDir,
       clock,
@@ -110,7 +122,8 @@ export class Tree {
       say,
       onEnded: (pid) => this.#release(pid),
     })
-    this.#fleets = { children, running: children.run(), store }
+    const restarts = new GateRestarts(store, clock, this.#gates(), say)
+    this.#watching = { fleets, restarts, running: Promise.all([fleets.run(), restarts.run()]), store }
   }
 
   #shared(): string[] {
@@ -118,27 +131,80 @@ export class Tree {
     return [...(topology === undefined ? [] : ['--topology', topology]), ...(leaseMs === undefined ? [] : ['--lease-ms', String(leaseMs)])]
   }
 
-  /** Ends the children; database servers stay. */
+  /** Ends the children; database servers stay. Gates let transactions come to their COMMIT (`drainMs`). */
   async stop(): Promise<void> {
     this.#stopping = true
-    if (this.#fleets !== null) {
-      await this.#fleets.children.stop()
-      await this.#fleets.running
-      await this.#fleets.store[Symbol.asyncDispose]()
-      this.#fleets = null
+    // From now on who connects is refused, and does not wait for nobody.
+    for (const name of this.#listeners.keys()) this.#forgetListener(name)
+    const watching = this.#watching
+    this.#watching = null
+    const ended = [
+      ...[...this.#children].map(([name, { process: child }]) => endChild(child, killAfterMs + this.#drainMs(name))),
+      ...[...this.#leaving].map((child) => whenEnded(child)),
+    ]
+    if (watching !== null) {
+      watching.restarts.stop()
+      await watching.fleets.stop()
+      await watching.running
+      await watching.store[Symbol.asyncDispose]()
     }
-    await Promise.all(
-      [...this.#children.values()].map(
-        ({ process: child }) =>
-          new Promise<void>((resolve) => {
-            if (child.exitCode !== null || child.signalCode !== null) return resolve()
-            child.once('exit', () => resolve())
-            child.kill('SIGTERM')
-            setTimeout(() => child.kill('SIGKILL'), 3000).unref()
-          }),
-      ),
-    )
+    await Promise.all(ended)
     rmSync(join(this.#options.dataDir, 'up.lock'), { force: true })
+  }
+
+  /** While it stops: no more time for transactions. */
+  hurry(): void {
+    for (const child of [...[...this.#children.values()].map((running) => running.process), ...this.#leaving]) {
+      if (child.connected) child.send({ hurry: true } satisfies HurryMessage, () => undefined)
+      setTimeout(() => child.kill('SIGKILL'), 2000).unref()
+    }
+  }
+
+  #drainMs(name: ChildName): number {
+    return kindOf(name) === 'gate' ? (this.#options.drainMs ?? drainMsDefault) : 0
+  }
+
+  #gates(): GatesOfTree {
+    return {
+      drainMs: this.#drainMs('gate'),
+      has: (id) => this.#nameOf(id) !== null,
+      replace: (id, draining) => this.#replace(id, draining),
+    }
+  }
+
+  #nameOf(id: string): ChildName | null {
+    for (const [name, running] of this.#children) if (running.id === id) return name
+    return null
+  }
+
+  /** Another process in its place, on its socket; then it is told to end. Errors: SW-MAIN-003 the other did not come up, and it goes on. */
+  async #replace(id: string, draining: (next: string) => Promise<void>): Promise<Drained | null> {
+    const name = this.#nameOf(id)
+    const old = name === null ? undefined : this.#children.get(name)
+    if (name === null || old === undefined) return null
+    this.#leaving.add(old.process)
+    try {
+      try {
+        await this.#start(name, 'in its place')
+      } catch (error) {
+        this.#children.get(name)?.process.kill('SIGKILL')
+        this.#children.set(name, old)
+        if (this.#stopping) await endChild(old.process, killAfterMs + this.#drainMs(name))
+        else if (hasEnded(old.process)) this.#ended(name, old.process, old.process.exitCode, old.process.signalCode)
+        throw error
+      }
+      await draining(this.#children.get(name)?.id ?? '')
+      await endChild(old.process, this.#drainMs(name) + killAfterMs)
+      await this.#release(old.process.pid)
+    } finally {
+      this.#leaving.delete(old.process)
+    }
+    return old.drained
+  }
+
+  #forgetListener(name: ChildName): void {
+    this.#listeners.get(name)?.close?.()
+    this.#listeners.delete(name)
   }
 
   async #port(what: string, wanted: number): Promise<number> {
@@ -173,7 +239,10 @@ export class Tree {
           '--port',
           String(this.gatePort),
           ...(replicaLagMaxMs === undefined ? [] : ['--replica-lag-max-ms', String(replicaLagMaxMs)]),
+          '--drain-ms',
+          String(this.#drainMs(name)),
           ...((this.#options.gates ?? 1) > 1 ? ['--reuse-port', 'yes'] : []),
+          ...(this.#listeners.has(name) ? ['--listener', 'parent'] : []),
           ...(this.#options.gateArguments ?? []),
         ]
       case 'mover':
@@ -181,7 +250,7 @@ export class Tree {
     }
   }
 
-  async #start(name: ChildName): Promise<void> {
+  async #start(name: ChildName, why: 'first or again' | 'in its place' = 'first or again'): Promise<void> {
     const logFile = join(this.#options.dataDir, 'logs', `${name}.out`)
     const log = openSync(logFile, 'a')
     const kind = kindOf(name)
@@ -194,13 +263,18 @@ export class Tree {
       },
     )
     closeSync(log)
+    const listener = this.#listeners.get(name)
+    if (listener !== undefined) handOver(child, listener)
     const before = this.#children.get(name)
-    this.#children.set(name, {
+    const running: Running = {
       process: child,
       restarts: (before?.restarts ?? -1) + 1,
       startedMs: this.#options.clock.monotonicMs(),
-      wasReady: before?.wasReady ?? false,
-    })
+      wasReady: why === 'in its place' ? false : (before?.wasReady ?? false),
+      id: null,
+      drained: null,
+    }
+    this.#children.set(name, running)
     child.on('exit', (code, signal) => this.#ended(name, child, code, signal))
     await new Promise<void>((resolve, reject) => {
       const fail = (): void => reject(mainErrors.childFailed({ process: name, seconds: readyWithinMs / 1000, log: logFile }))
@@ -210,15 +284,25 @@ export class Tree {
         fail()
       }
       child.once('exit', early)
-      child.on('message', (message) => {
-        if ((message as ReadyMessage).ready !== true) return
-        const running = this.#children.get(name)
-        if (running !== undefined) running.wasReady = true
+      child.on('message', (message, handle) => {
+        const said = message as Partial<ReadyMessage> & { readonly drained?: Drained }
+        if (said.drained !== undefined) running.drained = said.drained
+        if (said.ready !== true) return
+        running.wasReady = true
+        running.id = said.id ?? null
+        this.#keepListener(name, handle)
         clearTimeout(timer)
         child.off('exit', early)
         resolve()
       })
     })
+  }
+
+  #keepListener(name: ChildName, handle: unknown): void {
+    if (typeof handle !== 'object' || handle === null) return
+    const had = this.#listeners.has(name) || this.#stopping
+    if (had) (handle as Listener).close?.()
+    else this.#listeners.set(name, handle as Listener)
   }
 
   #ended(name: ChildName, child: ChildProcess, code: number | null, signal: string | null): void {
@@ -227,6 +311,7 @@ export class Tree {
     if (this.#stopping || running?.process !== child || !running.wasReady) return
     const livedMs = this.#options.clock.monotonicMs() - running.startedMs
     const pauseMs = livedMs > 10_000 ? 0 : Math.min(2000, 50 * 2 ** Math.min(running.restarts, 6))
+    if (livedMs < shortLifeMs) this.#forgetListener(name)
     this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)
     const released = this.#release(child.pid)
     void this.#options.clock.sleep(pauseMs).then(async () => {
@@ -251,6 +336,22 @@ export class Tree {
   }
 }
 
+function hasEnded(child: ChildProcess): boolean {
+  return child.exitCode !== null || child.signalCode !== null
+}
+
+function whenEnded(child: ChildProcess): Promise<void> {
+  return new Promise((resolve) => (hasEnded(child) ? resolve() : void child.once('exit', () => resolve())))
+}
+
+function endChild(child: ChildProcess, killMs: number): Promise<void> {
+  if (!hasEnded(child)) {
+    child.kill('SIGTERM')
+    setTimeout(() => child.kill('SIGKILL'), killMs).unref()
+  }
+  return whenEnded(child)
+}
+
 function kindOf(name: ChildName): Kind {
   return name === 'control' || name === 'mover' ? name : 'gate'
 }
@@ -260,30 +361,4 @@ export function reachableHost(host: string): string {
   if (host === '0.0.0.0') return '127.0.0.1'
   if (host === '::') return '[::1]'
   return host.includes(':') ? `[${host}]` : host
-}
-
-/** One tree at a time on a data directory, told by a live process and not by a file alone. */
-function claimDataDir(dataDir: string): void {
-  mkdirSync(join(dataDir, 'logs'), { recursive: true, mode: 0o700 })
-  const known = ['logs', 'servers', 'up.lock', 'up.json', 'installation.json', 'client.password', 'demo']
-  const strange = readdirSync(dataDir).find((name) => !known.includes(name) && !name.startsWith('topology.'))
-  if (strange !== undefined) throw mainErrors.dataDirNotOurs({ dataDir, strange })
-  const lock = join(dataDir, 'up.lock')
-  const mine = identify(process.pid)
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      writeFileSync(lock, JSON.stringify(mine), { flag: 'wx' })
-      return
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-    let holder: ProcessIdentity | null = null
-    try {
-      holder = JSON.parse(readFileSync(lock, 'utf8')) as ProcessIdentity
-    } catch {
-      // Half written by a process that died: nobody holds it.
-    }
-    if (holder !== null && holder.pid !== mine?.pid && isAlive(holder)) throw mainErrors.dataDirInUse({ dataDir, pid: holder.pid })
-    rmSync(lock, { force: true })
-  }
 }

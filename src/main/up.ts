@@ -4,9 +4,11 @@ import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import { ApiClient } from '../api/client.ts'
 import { systemClock } from '../base/clock.ts'
+import { parseDuration } from '../cli/text.ts'
 import { silentLog } from '../base/log.ts'
 import { watchParent } from '../local/parent-watch.ts'
 import { apiToken } from './api-token.ts'
+import { sameMs } from './child.ts'
 import { addGateLimits, gateLimitArguments } from './gate-limits.ts'
 import { TlsFiles, tlsPaths } from './tls-files.ts'
 import { checkedLocation, claimTopology } from './topology.ts'
@@ -44,6 +46,7 @@ type UpFlags = {
   requireTls?: boolean
   rsaKey?: string
   slowQuery?: string
+  drain: string
   gates: string
   replicaMaxLag: string
   topology?: string
@@ -66,6 +69,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     .option('--rsa-key <file>', 'RSA private key by which clients without TLS show a password; default: one made at the start')
     .option('--gates <n>', 'so many gate processes on the one port: one takes about one core', '1')
     .option('--slow-query <seconds>', 'a statement that takes longer is counted as slow (gate queries); default: 1')
+    .option('--drain <duration>', 'a gate that ends, or is restarted, lets transactions come to their COMMIT for so long', '10s')
     .option(
       '--replica-max-lag <seconds>',
       'reads at @replica leave out a replica that is further behind, or not known to be within it',
@@ -95,6 +99,7 @@ export function upCommand(program: Command, say: (line: string) => void): void {
       gateHost: flags.gateHost,
       replicaLagMaxMs: secondsMs('--replica-max-lag', flags.replicaMaxLag),
       gates: wholeNumber('--gates', flags.gates),
+      drainMs: drainMsOf(flags.drain),
       gateArguments: [
         ...(tls === null ? [] : ['--tls-cert', resolve(tls.cert), '--tls-key', resolve(tls.key)]),
         ...(flags.requireTls === true ? ['--require-tls', 'yes'] : []),
@@ -115,17 +120,38 @@ export function upCommand(program: Command, say: (line: string) => void): void {
     )
     say('Ctrl-C stops these processes; database servers stay and are found again')
     await untilInterrupted()
-    say('stopping')
-    await tree.stop()
+    say('stopping; Ctrl-C again ends at once what transactions are waited for')
+    const stopped = tree.stop()
+    await Promise.race([stopped, untilInterrupted(sameMs)])
+    tree.hurry()
+    await stopped
   })
 }
 
-/** Until Ctrl-C, a signal, or the end of the launcher that runs us on the right Node. */
-export function untilInterrupted(): Promise<void> {
+/**
+ * Until Ctrl-C, a signal, or the end of the launcher that runs us on the right Node.
+ * @param notWithinMs signals that come sooner are those that came already: to us, and to our launcher, which passes them on
+ */
+export function untilInterrupted(notWithinMs = 0): Promise<void> {
+  const sinceMs = performance.now()
   return new Promise((resolvePromise) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => resolvePromise())
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+      const onSignal = (): void => {
+        if (performance.now() - sinceMs < notWithinMs) return
+        process.off(signal, onSignal)
+        resolvePromise()
+      }
+      process.on(signal, onSignal)
+    }
     if (process.channel) watchParent({ onGone: () => resolvePromise() })
   })
+}
+
+function drainMsOf(text: string): number {
+  const ms = parseDuration(text)
+  if (ms === null || ms > 24 * 3600 * 1000)
+    throw mainErrors.badArguments({ process: 'up', problem: `--drain ${text}: a duration such as 30s is wanted, of a day at most` })
+  return ms
 }
 
 function wholeNumber(argument: string, text: string): number {

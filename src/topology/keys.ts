@@ -34,6 +34,9 @@ export const keys = {
   /** Of a gate, what waits there for long (under its lease). */
   stuck: (gate: string) => `stuck/${gate}`,
   allStuck: 'stuck/',
+  /** That a gate is to be restarted, and how far that is; outlives the gate. */
+  gateRestart: (gate: string) => `gate-restarts/${gate}`,
+  gateRestarts: 'gate-restarts/',
   gateStats: (id: string) => `gate-stats/${id}`,
   allGateStats: 'gate-stats/',
   /** What its statements were, by shape. */

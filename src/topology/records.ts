@@ -162,6 +162,25 @@ export type KillRequest = {
   unknown: boolean
 }
 
+/** Somebody wants another process in the place of a gate. Whoever started the gate takes it on, and writes what becomes of it. */
+export type GateRestart = {
+  v: 1
+  /** A process start: it can be restarted once. */
+  gate: string
+  actor: string
+  askedAtMs: number
+  state: 'wanted' | 'starting' | 'draining' | 'done' | 'failed'
+  /** In this state. */
+  sinceMs: number
+  /** The gate in its place, once it serves. */
+  next: string | null
+  /** How long its transactions may go on. */
+  drainMs: number | null
+  /** What came of its sessions; null: unknown. */
+  drained: { sessions: number; cut: number; ms: number } | null
+  problem: string | null
+}
+
 export type GateStats = {
   v: 1
   atMs: number
