@@ -123,7 +123,7 @@ test('a client that has connected, or is being greeted, while a gate ends gets w
     gateSide.once('data', () => (greeted = true)).pipe(socket)
     release = () => void socket.pipe(gateSide)
   })
-  await once(between.listen(0, '127.0.0.1'), 'listening')
+  await once(between.unref().listen(0, '127.0.0.1'), 'listening')
   const account = { user: 'app', password: 'secret', database: 'app' }
   const logsIn = mysql.createConnection({ host: '127.0.0.1', port: (between.address() as net.AddressInfo).port, ...account })
   await until('it is greeted', () => greeted)
