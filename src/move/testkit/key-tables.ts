@@ -19,7 +19,7 @@ const day = (i: number): string => (i === 1 ? "'0000-00-00'" : i === 2 ? "'2024-
 const instant = (i: number): string => (i === 1 ? "'0000-00-00 00:00:00'" : `'2024-03-31 0${i % 4}:59:59.${digits(i * 9_973, 6)}'`)
 const time = (i: number): string => `'${sign(i)}${i * 8}:00:59.${digits(i, 6)}'`
 const bits = (i: number): string => `b'${(i * 10_007).toString(2)}'`
-/** Numbers of member sets: 64 members, the last of them too. */
+/** Of 64 bits, the last of them too. */
 const members = (i: number): string => String(BigInt(i % 2 === 0 ? i : i + 128) * 0x0101_0101_0101_0101n)
 /** BINARY fills up with zeros, and the binlog cuts them off. */
 const zeros = (i: number): string => `x'${'00'.repeat(i % 4)}${hex(i)}'`
@@ -55,6 +55,7 @@ export function keyTables(flavour: FlavourName): KeyTable[] {
   const noPad = `VARCHAR(20) CHARACTER SET utf8mb4 COLLATE ${flavour === 'mysql' ? 'utf8mb4_0900_ai_ci' : 'utf8mb4_general_nopad_ci'}`
   const withSpaces = [upper, plain, padded]
   const loose = { column: 'k', spellings: withSpaces }
+  const setType = `SET(${Array.from({ length: 64 }, (_, i) => `'m${i}'`).join()})`
   const enumType = `ENUM(${Array.from({ length: 100 }, (_, i) => `'é${99 - i}'`).join()})`
   const member = (i: number): string => `'é${i}'`
   const tables = [
@@ -68,8 +69,9 @@ export function keyTables(flavour: FlavourName): KeyTable[] {
     one('k_timestamp', 'TIMESTAMP(6)', instant),
     one('k_datetime', 'DATETIME(3)', (i) => `ADDDATE('2024-02-29 12:34:56.${digits(i, 3)}', ${i % 5})`),
     one('k_bit', 'BIT(20)', bits),
+    one('k_bits', 'BIT(64)', members),
     one('k_enum', enumType, member),
-    one('k_set', `SET(${Array.from({ length: 64 }, (_, i) => `'m${i}'`).join()})`, members),
+    one('k_set', setType, members),
     one('k_binary', 'BINARY(8)', zeros),
     one('k_varbinary', 'VARBINARY(10)', zerosAtEnd),
     one('k_general', general, word, { loose }),
@@ -99,6 +101,14 @@ export function keyTables(flavour: FlavourName): KeyTable[] {
         ['c', 'BIT(20)', bits],
       ],
       { key: 'PRIMARY KEY (a, b DESC, c)', loose: { column: 'a', spellings: withSpaces } },
+    ),
+    table(
+      'mix_set',
+      [
+        ['a', 'INT', (i) => String(i % 3)],
+        ['b', setType, members],
+      ],
+      { key: 'PRIMARY KEY (a, b DESC)' },
     ),
     table(
       'mix_double',
