@@ -253,6 +253,7 @@ export const sessions: readonly Refusal[] = [
     on: 'mariadb',
     statements: {
       'SELECT @@last_gtid': 'SW-GATE-012',
+      'SET @a = @@session.last_gtid': 'SW-GATE-012',
     },
   },
   {

@@ -4,6 +4,7 @@
  * LASTVAL(s) and PREVIOUS VALUE FOR s (MariaDB) tell what the connection drew last of a sequence. It is the session's own only on the connection that the session drew on, and only as long
  * as nobody else had that one in between: elsewhere it would be another session's, or NULL.
  */
+import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
 import type { Backend } from './backend.ts'
 import { gateErrors } from './errors.ts'
 import type { Relay } from './passthrough.ts'
@@ -19,6 +20,14 @@ export function drawnAt(words: Words, at: number): { readonly how: 'draws' | 'as
   const from = called ? at + 2 : at + 3
   const name = words.raw(from + 1) === '.' ? `${words.name(from)}.${words.name(from + 2)}` : words.name(from)
   return { how, sequence: name.toLowerCase() }
+}
+
+const lastGtid = /^@@(session\.|local\.)?`?last_gtid`?$/i
+
+/** Of MariaDB: the last transaction of the connection. */
+export function asksLastGtid(words: Words, lexed: Lexed): boolean {
+  for (let i = 0; i < lexed.count; i++) if (tokenKind(lexed, i) === Kind.SystemVariable && lastGtid.test(words.raw(i))) return true
+  return false
 }
 
 type Marks = Pick<Relay, 'draws' | 'asksDrawn' | 'dropsSchema'>

@@ -4,7 +4,7 @@
  * first words and single tokens are looked at, so every dialect passes; in doubt it is a write. Pure; cached by the lexer's key.
  */
 import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
-import { drawnAt } from './drawn.ts'
+import { asksLastGtid, drawnAt } from './drawn.ts'
 import { mayConcernAccounts } from './own-account.ts'
 import type { Pin } from './plan/plan.ts'
 import { callsStored, rereadable } from './pure-functions.ts'
@@ -140,7 +140,7 @@ export function classify(lexed: Lexed): Passthrough {
       return savepointOf(words, lexed, 'release-savepoint', 2)
     case 'SET': {
       if (second === 'PASSWORD' || second === 'ROLE' || second === 'DEFAULT' || second === 'STATEMENT' || second === 'RESOURCE') break
-      return { kind: 'set', assignments: parseSet(lexed) }
+      return asksLastGtid(words, lexed) ? notTheGtid : { kind: 'set', assignments: parseSet(lexed) }
     }
     case 'USE':
       // `USE insights@wide`: to the lexer, what is behind the name is a user variable.
@@ -172,19 +172,16 @@ export function classify(lexed: Lexed): Passthrough {
   const refusal = refused[verb]
   if (refusal !== undefined) return { kind: 'refuse', construct: verb, ...refusal }
   const local = localOf(words, lexed)
-  for (let i = 0; i < lexed.count; i++) {
-    if (tokenKind(lexed, i) !== Kind.SystemVariable || !lastGtid.test(words.raw(i))) continue
-    return {
-      kind: 'refuse',
-      construct: '@@last_gtid',
-      reason: 'it is the last transaction of one connection, and a session has its connections only while it uses them',
-      fix: 'ask for @@gtid_current_pos, which is that transaction or behind it',
-    }
-  }
+  if (asksLastGtid(words, lexed)) return notTheGtid
   return local ?? relayOf(words, lexed, verb, second)
 }
 
-const lastGtid = /^@@(session\.|local\.)?`?last_gtid`?$/i
+const notTheGtid: Passthrough = {
+  kind: 'refuse',
+  construct: '@@last_gtid',
+  reason: 'it is the last transaction of one connection, and a session has its connections only while it uses them',
+  fix: 'ask for @@gtid_current_pos, which is that transaction or behind it',
+}
 
 function savepointOf(words: Words, lexed: Lexed, verb: 'savepoint' | 'rollback-to' | 'release-savepoint', at: number): Passthrough {
   const isName = lexed.count === at + 1 && [Kind.Word, Kind.QuotedName].includes(tokenKind(lexed, at) as typeof Kind.Word)
