@@ -146,12 +146,27 @@ test('a gate that ends rolls back what is open after its grace', async () => {
   const gate = await start('short')
   for (const old of gates.slice(0, -1)) await old.stop()
   const slow = await client()
-  slow.on('error', () => {})
-  await slow.beginTransaction()
-  await slow.query('INSERT INTO t VALUES (9)')
-  await gate.stop(50)
+  const told = new Promise<unknown>((resolve) => slow.once('error', (error: { code?: string }) => resolve(error.code)))
+  const running = await client()
+  running.on('error', () => {})
+  // Its COMMIT comes when the time is over, and its outcome is known.
+  const late = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
+  for (const [i, c] of [slow, running, late].entries()) {
+    await c.query('BEGIN')
+    await c.query(`INSERT INTO t VALUES (${9 + 80 * i})`)
+  }
+  const sleeping = running.query('SELECT SLEEP(60)').then(String, String)
+  await until('it runs', () => [...gate.core.sessions.values()].some((session) => session.doing.command === 'Query'))
+  const [session] = [...gate.core.sessions.values()].filter((one) => one.threadId === late.threadId) as Session[]
+  session?.cutOff()
+  assert.match(await late.query('COMMIT').then(String, String), /SW-GATE-019/)
+  const { cut } = await gate.stop(50)
+  assert.equal(cut, 2)
+  // And not merely that its connection is lost.
+  assert.equal(await told, 1053)
+  assert.match(await sleeping, /lost|closed/i)
   const admin = await server.admin()
   await noOpenTransactions(admin)
-  assert.equal(await admin.value('SELECT COUNT(*) FROM app.t WHERE id = 9'), '0')
+  assert.equal(await admin.value('SELECT COUNT(*) FROM app.t WHERE id IN (9, 89, 169)'), '0')
   await admin.close()
 })

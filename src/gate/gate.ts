@@ -59,6 +59,8 @@ export type GateOptions = {
 const statsEveryMs = 1_000
 /** A client that is being greeted when the gate begins to end has so long to log in. */
 const greetingMs = 3_000
+/** Who is cut off at the end of the grace is told, and what was on its way to us by then is still taken: not run, and answered by that. */
+const lastWordMs = 100
 
 /** What came of a gate's end: how many sessions there were, and how many of them had to be cut off with something open. */
 export type Drained = { readonly sessions: number; readonly cut: number; readonly ms: number }
@@ -203,19 +205,27 @@ export class Gate {
   async #drain(graceMs: number, hurry: AbortSignal | undefined): Promise<Drained> {
     const { sessions, clock } = this.#core
     const sinceMs = clock.monotonicMs()
+    const ms = (): number => clock.monotonicMs() - sinceMs
     const atFirst = sessions.size
-    for (const session of sessions.values()) (session as Session).drain()
-    for (;;) {
-      const ms = clock.monotonicMs() - sinceMs
-      const awaited = sessions.size > 0 || (this.#greeted > 0 && ms < greetingMs)
-      if (!awaited || ms >= graceMs || hurry?.aborted === true)
-        return { sessions: atFirst, cut: [...sessions.values()].filter((session) => !(session as Session).told).length, ms: Math.round(ms) }
-      await clock.sleep(10)
-      for (const session of sessions.values()) {
-        ;(session as Session).drain()
-        ;(session as Session).endIfTold(clock.monotonicMs())
-      }
+    const each = (act: (session: Session) => void): void => {
+      for (const session of sessions.values()) act(session as Session)
     }
+    each((session) => session.drain())
+    while (sessions.size > 0 || (this.#greeted > 0 && ms() < greetingMs)) {
+      if (ms() >= graceMs || hurry?.aborted === true) break
+      await clock.sleep(10)
+      each((session) => {
+        session.drain()
+        session.endIfTold(clock.monotonicMs())
+      })
+    }
+    const cut = [...sessions.values()].filter((session) => !(session as Session).told).length
+    const drained = { sessions: atFirst, cut, ms: Math.round(ms()) }
+    if (cut > 0 && graceMs > 0) {
+      each((session) => session.cutOff())
+      await clock.sleep(lastWordMs)
+    }
+    return drained
   }
 
   get core(): Core {

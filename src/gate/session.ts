@@ -206,9 +206,14 @@ export class Session implements OwnSession {
     this.#client.leave(errorFrame(why, sequence))
   }
 
-  /** It was told a while ago, and does not go. */
+  /** It was told a while ago, and does not go. One that still takes its answer has the time of those (`endIfStalled`). */
   endIfTold(nowMs: number): void {
-    if (this.#toldMs !== null && nowMs - this.#toldMs > lingerMs) this.#client.destroy()
+    if (this.#toldMs !== null && nowMs - this.#toldMs > lingerMs && this.#client.bufferedBytes === 0) this.#client.destroy()
+  }
+
+  /** The time to end is over: what it has open is rolled back. A COMMIT that comes now is answered by that, and its outcome is known. */
+  cutOff(): void {
+    if (this.#toldMs === null && this.#current === null) this.#leave(gateErrors.draining())
   }
 
   /** Nothing came from its client since that moment: it ends, and what it has open is rolled back. */

@@ -57,7 +57,7 @@ type Running = { process: ChildProcess; restarts: number; startedMs: number; was
 const readyWithinMs = 20_000
 /** A process that was told to end, and by itself sees to it, is killed after so long more. */
 const killAfterMs = 3000
-/** One that ends within this is not started again on the socket it had: who waits there would wait for ever. */
+/** One that ends within this, or before it served, is not started again on the socket it had: who waits there would wait for ever. */
 const shortLifeMs = 1000
 
 export class Tree {
@@ -311,7 +311,7 @@ export class Tree {
     if (this.#stopping || running?.process !== child || !running.wasReady) return
     const livedMs = this.#options.clock.monotonicMs() - running.startedMs
     const pauseMs = livedMs > 10_000 ? 0 : Math.min(2000, 50 * 2 ** Math.min(running.restarts, 6))
-    if (livedMs < shortLifeMs) this.#forgetListener(name)
+    if (running.id === null || livedMs < shortLifeMs) this.#forgetListener(name)
     this.#options.say(`${name} ended (${signal ?? `code ${code}`}); starting it again`)
     const released = this.#release(child.pid)
     void this.#options.clock.sleep(pauseMs).then(async () => {
