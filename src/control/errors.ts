@@ -43,6 +43,13 @@ export const controlErrors = defineErrors('CONTROL', {
     why: 'who started a gate restarts it, and no `shardwright up` that runs says that it started this one',
     fix: 'restart it where it was started: after SIGTERM it lets transactions come to their COMMIT (--drain-ms) and ends; start another one first, on the same port, both with --reuse-port yes',
   },
+  gateRestartBusy: {
+    number: 8,
+    class: 'transient',
+    what: 'gate {gate} was not restarted: {other} is being, and they are restarted one at a time',
+    why: 'at any moment all gates but one serve as before',
+    fix: 'repeat it when that is done; without --gate, shardwright gate restart takes one after another',
+  },
   badPasswordHash: {
     number: 6,
     class: 'user',
