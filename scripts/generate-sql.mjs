@@ -90,12 +90,15 @@ const cell = (text) => text.replaceAll('|', '\\|')
 const fates = ['| statement | over four shards |', '|---|---|', ...statements.map((sql) => `| ${quoted(sql)} | ${fate(sql)} |`)]
 
 const servers = { mysql: 'on MySQL, ', mariadb: 'on MariaDB, ' }
+const of = (parameters) =>
+  parameters === undefined ? '' : ` of ${parameters.map((one) => (typeof one === 'string' ? `'${one}'` : one)).join(' and ')}`
+
 const refusedTable = (refusals) => [
   '| refused | why | for example |',
   '|---|---|---|',
-  ...refusals.map(({ what, why, on, before = [], statements: asked }) => {
+  ...refusals.map(({ what, why, on, before = [], parameters, statements: asked }) => {
     const [[sql, code]] = Object.entries(asked)
-    return `| ${on === undefined ? '' : servers[on]}${cell(what)} | ${cell(why)} | ${quoted([...before, sql].join('; '))}: ${code} |`
+    return `| ${on === undefined ? '' : servers[on]}${cell(what)} | ${cell(why)} | ${quoted([...before, sql].join('; '))}${of(parameters)}: ${code} |`
   }),
 ]
 

@@ -13,6 +13,8 @@ export type Refusal = {
   readonly statements: Readonly<Record<string, string>>
   /** Set in the session first; both sides take it. */
   readonly before?: readonly string[]
+  /** They are prepared, and executed with these. */
+  readonly parameters?: readonly (number | string)[]
 }
 
 export const sharding = {
@@ -156,6 +158,18 @@ export const writing: readonly Refusal[] = [
     why: 'it is made at one place, before anything is changed',
     statements: {
       'UPDATE users SET age = (SELECT COUNT(*) FROM orders), balance = age + 1 WHERE id < 100': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'a prepared write of which some parameters choose the rows, at one place, and others go into what is stored on their shards, where it shows how many digits these are taken to have: computed of parameters alone, in what is divided, as text (`? / ?`, `balance * ? / 3`, `CONCAT(? + 1)`)',
+    why: 'MySQL types each parameter by all of the statement: give the value computed, or write CAST(? AS …)',
+    on: 'mysql',
+    parameters: [5, '0.5'],
+    statements: {
+      'UPDATE users SET balance = balance * ? / 3 WHERE age IN (SELECT amount FROM orders WHERE amount > ?)': 'SW-GATE-100',
+      'UPDATE users SET balance = ABS(?) WHERE age IN (SELECT amount FROM orders WHERE amount > ?)': 'SW-GATE-100',
+      'INSERT INTO users (id, balance) SELECT user_id + 5000, amount / 3 * ? / 3 FROM orders ON DUPLICATE KEY UPDATE age = users.age + ?':
+        'SW-GATE-100',
     },
   },
   {

@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { besideOne, gateOnServer, type GateOnServer } from '../src/gate/testkit/gate-on-server.ts'
+import type { Connection } from '../src/mysql/connection.ts'
+import { isServerError } from '../src/mysql/errors.ts'
 import { flavours } from './kit/servers.ts'
 import { reading, routines, sessions, sharding, tables, writing } from './sql-refused.cases.ts'
 
@@ -25,13 +27,19 @@ for (const flavour of flavours()) {
 
     for (const [name, refusals] of Object.entries({ reading, writing, sessions })) {
       test(`promise 10: refused over several shards: ${name}`, async () => {
-        for (const { what, on = flavour, before: settings = [], statements } of refusals) {
+        for (const { what, on = flavour, before: settings = [], statements, parameters } of refusals) {
           if (on !== flavour) continue
           for (const [sql, code] of Object.entries(statements)) {
             const sides = await besideOne(world)
             for (const setting of settings) for (const side of [sides.c, sides.one]) await side.query(setting)
-            assert.equal(await sides.code(sql), code, `${what}: ${sql}`)
-            await assert.doesNotReject(sides.one.query(sql), sql)
+            if (parameters === undefined) {
+              assert.equal(await sides.code(sql), code, `${what}: ${sql}`)
+              await assert.doesNotReject(sides.one.query(sql), sql)
+            } else {
+              const run = async (side: Connection): Promise<unknown> => await (await side.prepare(sql)).execute(parameters)
+              await assert.rejects(run(sides.c), (error) => isServerError(error) && error.serverMessage.startsWith(code), `${what}: ${sql}`)
+              await assert.doesNotReject(run(sides.one), sql)
+            }
             await sides.close()
           }
         }

@@ -351,6 +351,18 @@ for (const flavour of flavours()) {
           statement.close()
         }
     })
+
+    test('promise 10: digits that || makes text of under PIPES_AS_CONCAT', async () => {
+      for (const on of [beside.c, beside.one]) await on.query("SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT')")
+      const sql = "UPDATE v SET s = '' || d * ? WHERE n IN (SELECT n FROM u WHERE n > ?)"
+      const params = [integer(5), text('0.5')]
+      if (flavour === 'mysql') {
+        const statement = await beside.c.prepare(sql)
+        await assert.rejects(beside.c.executed(execution(statement.id, params)), /SW-GATE-100: .*parameters alone/)
+        statement.close()
+      } else assert.equal(await written(beside.c, sql, params), await written(beside.one, sql, params))
+      for (const on of [beside.c, beside.one]) await on.query('SET sql_mode = DEFAULT')
+    })
   })
 }
 
