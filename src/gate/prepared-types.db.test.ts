@@ -354,7 +354,7 @@ for (const flavour of flavours()) {
 
     test('promise 10: digits that || makes text of under PIPES_AS_CONCAT', async () => {
       for (const on of [beside.c, beside.one]) await on.query("SET sql_mode = CONCAT(@@sql_mode, ',PIPES_AS_CONCAT')")
-      const sql = "UPDATE v SET s = '' || d * ? WHERE n IN (SELECT n FROM u WHERE n > ?)"
+      const sql = "UPDATE v SET s = '' || (d * ?) WHERE n IN (SELECT n FROM u WHERE n > ?)"
       const params = [integer(5), text('0.5')]
       if (flavour === 'mysql') {
         const statement = await beside.c.prepare(sql)
