@@ -11,6 +11,7 @@ import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import { columnType } from '../wire/column-types.ts'
 import { com } from '../wire/commands.ts'
 import { frame, frameCommand } from '../wire/frames.ts'
+import type { Asked } from './asked-schemata.ts'
 import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
 import type { Passthrough } from './passthrough.ts'
 
@@ -29,6 +30,8 @@ export type SessionStatement = {
   /** What the session had chosen; may be none. */
   readonly keyspaceName: string
   readonly passthrough: Passthrough | null
+  /** A question to information_schema, about whom. */
+  readonly asked: Asked | null
   paramCount: number
   /** As last bound by the client. */
   types: Buffer | null

@@ -92,7 +92,7 @@ function valueText(what: SessionValue, session: SessionValues): string {
 }
 
 /** Whatever the session's sql_mode makes of a backslash. */
-function literal(text: string): string {
+export function literal(text: string): string {
   return /^[\w@%.:-]*$/.test(text) ? `'${text}'` : `CONVERT(0x${Buffer.from(text).toString('hex')} USING utf8mb4)`
 }
 

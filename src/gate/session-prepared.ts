@@ -3,6 +3,7 @@ import type { ClientCommand } from '../mysql/server-connection.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { frame } from '../wire/frames.ts'
 import type { Access } from './access.ts'
+import { askedSchemata, requireShown, type Asked } from './asked-schemata.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
@@ -23,7 +24,9 @@ import { classifyCached } from './passthrough-cache.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
+import { decodeParameters } from './parameters.ts'
 import { renamedPrepared } from './schema-names.ts'
+import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
 import type { Sharded } from './sharded.ts'
 import { lexStatement, modeOf, readUnder } from './statement-text.ts'
@@ -81,6 +84,10 @@ export class PreparedStatements {
   /** The answer to COM_STMT_PREPARE. */
   async prepare(text: Buffer, keyspaceName: string, signal: AbortSignal): Promise<Buffer> {
     this.#lastId = null
+    return await this.#prepare(text, keyspaceName, signal, null)
+  }
+
+  async #prepare(text: Buffer, keyspaceName: string, signal: AbortSignal, asked: Asked | null): Promise<Buffer> {
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
     const { key: shape } = lexed
     if (lexed.next >= 0 && statementsOf(text, modeOf(this.#runner.settings)) !== null)
@@ -99,6 +106,11 @@ export class PreparedStatements {
     const lex = (): Lexed => lexStatement(text, modeOf(this.#runner.settings))
     if (this.#access.restricted) this.#access.judge(passthrough, lex, keyspaceName)
     if (keyspaceName === '' && needsKeyspace(lex, passthrough)) throw gateErrors.noKeyspace()
+    if (passthrough.kind === 'relay' && asksSchemata(passthrough, lex) && asked === null) {
+      const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.#session.values, leaveRowCount: true }
+      const about = await askedSchemata(asking, passthrough, text, signal)
+      if (about !== null) return await this.#prepare(about.sql, about.keyspace ?? keyspaceName, signal, about)
+    }
     if (passthrough.kind === 'relay' && passthrough.accounts) refuseOwnAccountsOf(keyspace, lex(), modeOf(this.#runner.settings))
     // As a session that is in it would: the planner alone knows whether the names before dots are an unsharded keyspace's.
     const onOne =
@@ -113,7 +125,7 @@ export class PreparedStatements {
     const target = elsewhere?.keyspace ?? keyspace.name
     if (passthrough.kind === 'relay' && (onOne !== null || !keyspace.record.sharded)) {
       const known = this.#withValues(text, lex, passthrough, target === keyspace.name ? keyspaceName : '')
-      if (known !== null) return await this.prepare(known, keyspaceName, signal)
+      if (known !== null) return await this.#prepare(known, keyspaceName, signal, asked)
     }
     const statement: SessionStatement = {
       id: this.#nextStatementId++,
@@ -124,6 +136,7 @@ export class PreparedStatements {
       keyspace: target,
       sent: elsewhere?.sql ?? text,
       passthrough,
+      asked,
       keyspaceName,
       paramCount: 0,
       types: null,
@@ -228,6 +241,11 @@ export class PreparedStatements {
     statement.longData = []
     statement.longDataBytes = 0
     if (this.#asksDiagnostics(p, statement.keyspaceName)) return takeDiagnostics(this.#runner).then(() => this.#query(statement.text))
+    if (statement.asked !== null) {
+      const params = statement.paramCount === 0 ? [] : decodeParameters(payload, statement, longData)
+      const given = params.map(({ value }) => (value === null ? null : String(value)))
+      requireShown(this.#core, this.#access, statement.asked, given)
+    }
     const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
     if (keyspace?.record.sharded === true) {
       return this.#sharded.execute(statement, c, longData, signal)

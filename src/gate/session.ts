@@ -13,6 +13,7 @@ import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { cutOffSilent } from './abandoned.ts'
 import { Access } from './access.ts'
+import { askedSchemata, requireAlike } from './asked-schemata.ts'
 import type { Backend } from './backend.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import { clientError } from './client-error.ts'
@@ -41,6 +42,7 @@ import { SessionConnections } from './session-connections.ts'
 import { PreparedStatements } from './session-prepared.ts'
 import { SessionSettings } from './settings.ts'
 import { errno, ServerError } from '../mysql/errors.ts'
+import { asksSchemata } from './schemata.ts'
 import { SeveralAnswers } from './several-answers.ts'
 import { requireSeveral, statementsOf } from './several-statements.ts'
 import { Sharded } from './sharded.ts'
@@ -533,12 +535,26 @@ export class Session implements OwnSession {
   #classified(passthrough: Passthrough, lexed: Lexed, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
     if (this.keyspace === '' && needsKeyspace(() => lexed, passthrough)) throw gateErrors.noKeyspace()
+    if (passthrough.kind === 'set' && /information_schema/i.test(lexed.key)) requireAlike(this.#core, this.#access, this.keyspace)
     if (passthrough.kind !== 'relay') return this.#own.run(passthrough, lexed, sql)
     if (passthrough.implicitCommit) {
       const ddl = ddlOf(this.#core, this.keyspace, lexed)
       return afterCommit(this.#core, this.#runner, ddl, () => this.#forServers(passthrough, sql, c))
     }
+    if (asksSchemata(passthrough, () => lexed)) return this.#schemata(passthrough, sql, c)
     return this.#forServers(passthrough, sql, c)
+  }
+
+  /** What it asks information_schema is about a keyspace, under that one's name. */
+  async #schemata(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
+    const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.values, leaveRowCount: false }
+    const asked = await askedSchemata(asking, relay, sql, this.#abort.signal)
+    if (asked === null) return await this.#forServers(relay, sql, c)
+    const told = relayed(lexStatement(asked.sql, modeOf(this.#runner.settings)))
+    if (told === null || asked.keyspace === null) return await this.#forServers(told ?? relay, asked.sql, null)
+    if (this.#core.keyspace(asked.keyspace).record.sharded)
+      return await this.#sharded.query(asked.keyspace, asked.sql, this.#abort.signal, null)
+    return await this.#relay(asked.keyspace, framedQuery(asked.sql), told)
   }
 
   /** One after the other, up to the first that fails. Errors: SW-GATE-037 none was run. */

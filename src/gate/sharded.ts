@@ -25,6 +25,7 @@ import { namedId } from './insert-id.ts'
 import { keptNumber } from './kept-values.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { decodeParameters, valueOf } from './parameters.ts'
+import { isTold } from './schemata.ts'
 import { sessionValue } from './session-value.ts'
 import { errorKindOf } from './scatter-errors.ts'
 import type { Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
@@ -145,8 +146,7 @@ export class Sharded {
   }
 
   async #run(e: Execution): Promise<void> {
-    let others = 0
-    let doubted = false
+    let [others, doubted] = [0, false]
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
@@ -206,7 +206,8 @@ export class Sharded {
   }
 
   #planned(lexed: Lexed, e: Execution): Plan {
-    return this.#core.planner.plan(lexed, { keyspace: this.#keyspaceName() === '' && e.statement === null ? null : e.keyspace })
+    const nowhere = this.#keyspaceName() === '' && e.statement === null && !isTold(lexed)
+    return this.#core.planner.plan(lexed, { keyspace: nowhere ? null : e.keyspace })
   }
 
   async #plan(keyspace: string, sql: Buffer, signal: AbortSignal): Promise<Plan> {
@@ -350,8 +351,7 @@ export class Sharded {
     e: Execution,
     token: ReadToken | null,
   ): Promise<void> {
-    const { version } = keyspace
-    const { insert } = plan
+    const [{ version }, { insert }] = [keyspace, plan]
     const mute = firstId !== null || insert?.met === 'asked'
     const request: Request = {
       keyspace: keyspace.name,

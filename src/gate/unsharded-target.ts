@@ -12,6 +12,7 @@ import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
 import type { Relay } from './passthrough.ts'
 import { qualify, type Qualified } from './qualified.ts'
+import { isTold } from './schemata.ts'
 import type { SessionConnections } from './session-connections.ts'
 import type { View } from './view.ts'
 
@@ -61,6 +62,7 @@ function asDatabase(view: View, session: string, relay: Relay, lex: () => Lexed,
   const schema = view.keyspaces.get(session)?.shards[0]?.schema ?? session
   if (schema === session || !namesSystem(relay, lex())) return null
   const lexed = lex()
+  if (isTold(lexed)) return null
   const parts: Buffer[] = []
   let from = 0
   for (let token = 0; token < lexed.count; token++) {

@@ -2,6 +2,7 @@
 import type { Expr, SetItem, Statement } from '../../sql/ast.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { literalValue } from '../../sql/literal.ts'
+import { isTold } from '../schemata.ts'
 import type { Catalog } from './catalog.ts'
 import { planErrors } from './errors.ts'
 import type { LocalPlan, Piece, Plan, RoutedPlan, SetAssignment, SetValue, ShowPlan, Slot, Text } from './plan.ts'
@@ -81,7 +82,7 @@ export function planShow(statement: Extract<Statement, { kind: 'show' }>, curren
 
 /**
  * A query of information_schema and the like: any shard answers for all, as they have the same tables. Literals that are the keyspace's name
- * become the name of the shard's own database.
+ * become the name of the shard's own database, unless the statement has been told so already (schemata.ts).
  */
 export function planSystem(
   lexed: Lexed,
@@ -89,7 +90,7 @@ export function planSystem(
   sharded: boolean,
   catalog: Catalog,
 ): { readonly plan: RoutedPlan; readonly fixed: readonly number[] } {
-  const renamed = catalog.keyspace(keyspace)?.schemaNamesEqual === false
+  const renamed = catalog.keyspace(keyspace)?.schemaNamesEqual === false && !isTold(lexed)
   const pieces: Piece[] = []
   let at = 0
   // Another literal in the same place is another plan.

@@ -1,0 +1,139 @@
+/** Which keyspace a question to information_schema is about, and its text for that one's server (schemata.ts). */
+import { inRoleOf } from '../topology/replica-name.ts'
+import type { Access } from './access.ts'
+import type { Core } from './core.ts'
+import { gateErrors } from './errors.ts'
+import { needsOf } from './needs.ts'
+import { onServer } from './on-server.ts'
+import type { Relay } from './passthrough.ts'
+import type { Runner } from './runner.ts'
+import { databaseOf } from './schema-names.ts'
+import { namedIn, readsRows, toldSchemata, type ServerColumns } from './schemata.ts'
+import { isOfDiagnostics, withValues, type SessionValues } from './session-calls.ts'
+import { parsed, wordAt } from './statement-names.ts'
+import { lexStatement, modeOf } from './statement-text.ts'
+import type { KeyspaceView } from './view.ts'
+
+/** A server that was upgraded in place has others. */
+const columnsMaxAgeMs = 60_000
+const columnsKeptMax = 1_000
+
+export type Asked = {
+  readonly sql: Buffer
+  /** Null: the session's own. */
+  readonly keyspace: string | null
+  /** As a database; null: none is shown. */
+  readonly shown: string | null
+  /** Names of schemas may come in these. */
+  readonly parameters: readonly number[]
+}
+
+type Asking = {
+  readonly core: Core
+  readonly runner: Runner
+  readonly access: Pick<Access, 'restricted' | 'maySee'>
+  readonly values: SessionValues
+  /** It is another value at each execution: left to those who refuse it. */
+  readonly leaveRowCount: boolean
+}
+
+/** Null: it goes as it is. Errors: SW-GATE-012 it is about several keyspaces, or can't be read. */
+export async function askedSchemata(
+  { core, runner, access, values, leaveRowCount }: Asking,
+  relay: Relay,
+  sql: Buffer,
+  signal: AbortSignal,
+): Promise<Asked | null> {
+  const mode = modeOf(runner.settings)
+  const session = values.keyspace
+  const own = databaseOf({ keyspace: session })
+  const visible = (name: string): boolean => isShown(core, access, name)
+  const needs = needsOf(() => lexStatement(sql, mode), relay)
+  const calls = relay.sessionCalls.filter((call) => !isOfDiagnostics(call) && !(leaveRowCount && call.what === 'row-count'))
+  const known = { ...values, keyspace: own }
+  const text = calls.length === 0 ? sql : withValues(Buffer.from(sql), lexStatement(sql, mode), calls, known)
+  const lexed = lexStatement(text, mode)
+  const statement = parsed(lexed)
+  if (statement === null || !readsRows(statement)) {
+    if ((statement === null || statement.kind === 'other') && rowVerbs.has(wordAt(lexed, 0))) requireAlike(core, access, session)
+    return null
+  }
+  const { texts, parameters, ofOne } = namedIn(statement, lexed)
+  const named = new Set([...texts, ...needs.schemas].filter((name) => (name === own && own !== '') || visible(name)))
+  if ((needs.bare !== false || !ofOne) && own !== '') named.add(own)
+  const [first, second] = named
+  if (second !== undefined)
+    throw gateErrors.notForwarded({
+      construct: `a question to information_schema about the keyspaces ${first} and ${second}`,
+      reason: 'they may stand on different servers',
+      fix: 'ask about one after the other',
+    })
+  const shown = first ?? (own === '' ? null : own)
+  const target = shown === null ? (core.anyKeyspace()?.name ?? '') : shown === own ? session : inRoleOf(shown, session)
+  if (target === '') throw gateErrors.noKeyspace()
+  const columns = await serverColumns(core, runner, core.keyspace(target), signal)
+  // Others have used the lexer meanwhile.
+  const again = lexStatement(text, mode)
+  const all = [...core.watch.view.keyspaces.keys()].filter(visible)
+  const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: /mariadb/i.test(core.serverVersion) })
+  if (told === null && calls.length === 0 && shown === own) return null
+  const isElsewhere = target !== session && needs.schemas.length === 0
+  return { sql: told ?? text, keyspace: isElsewhere ? target : null, shown, parameters }
+}
+
+const rowVerbs = new Set(['SELECT', 'WITH', '(', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+
+function isShown(core: Core, access: Asking['access'], name: string): boolean {
+  return core.watch.view.keyspaces.get(name)?.role === 'primary' && (!access.restricted || access.maySee(name))
+}
+
+/** What can't be told otherwise (a form that the parser does not read, SET) would be answered by the server's names. Errors: SW-GATE-012 where they are others. */
+export function requireAlike(core: Core, access: Asking['access'], session: string): void {
+  const shard = core.watch.view.keyspaces.get(session)?.shards[0]
+  if (!access.restricted && shard?.schema === databaseOf({ keyspace: session })) return
+  throw gateErrors.notForwarded({
+    construct: 'this form of a question to information_schema',
+    reason: 'which names in it are keyspaces can not be told',
+    fix: 'ask by a plain SELECT of its own',
+  })
+}
+
+/**
+ * A name that came as a parameter is of the keyspace that is shown, or of none. (DATABASE() is what it was at PREPARE, whatever the session uses since: by servers too, tried.) Errors: SW-GATE-012.
+ */
+export function requireShown(core: Core, access: Asking['access'], asked: Asked, given: readonly (string | null)[]): void {
+  const other = asked.parameters
+    .map((number) => given[number])
+    .find((name) => name != null && name !== asked.shown && isShown(core, access, name))
+  if (other === undefined) return
+  throw gateErrors.notForwarded({
+    construct: `a prepared question to information_schema about keyspace ${other}`,
+    reason: asked.shown === null ? 'it was prepared without a keyspace' : `it was prepared for keyspace ${asked.shown}`,
+    fix: `USE ${other} before it is prepared, or give the name in its text`,
+  })
+}
+
+type Known = { readonly columns: ServerColumns; readonly untilMs: number }
+const known = new WeakMap<Core, Map<string, Known>>()
+
+async function serverColumns(core: Core, runner: Runner, keyspace: KeyspaceView, signal: AbortSignal): Promise<ServerColumns> {
+  let byShard = known.get(core)
+  if (byShard === undefined) known.set(core, (byShard = new Map()))
+  const now = core.clock.monotonicMs()
+  const kept = byShard.get(keyspace.shards[0]?.uid ?? '')
+  if (kept !== undefined && kept.untilMs > now) return kept.columns
+  return await onServer(core, runner, keyspace.name, signal, async ({ connection }, shard) => {
+    const answer = await connection.query(columnsQuery)
+    const columns = new Map<string, string[]>()
+    for (const [table, column] of answer.kind === 'rows' ? answer.rows : []) {
+      const name = String(table).toUpperCase()
+      columns.set(name, [...(columns.get(name) ?? []), String(column)])
+    }
+    if (byShard.size >= columnsKeptMax) byShard.clear()
+    byShard.set(shard.uid, { columns, untilMs: core.clock.monotonicMs() + columnsMaxAgeMs })
+    return columns
+  })
+}
+
+const columnsQuery =
+  "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = 'information_schema' ORDER BY TABLE_NAME, ORDINAL_POSITION"
