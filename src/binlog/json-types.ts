@@ -20,8 +20,12 @@ const typed = (value: string): string =>
   `JSON_TYPE(${value}),IF(JSON_TYPE(${value})='DECIMAL',CONCAT(${text(' ')},JSON_STORAGE_SIZE(${value})),${text('')})`
 const nul = "_utf8mb4 x'00'"
 
-/** Of a JSON column, by its quoted name. In any session: literals have their own charset, as JSON refuses binary ones. */
-export function typedDocument(name: string): string {
+/**
+ * Of a JSON column, by its quoted name. In any session: literals have their own charset, as JSON refuses binary ones.
+ *
+ * @param plain a condition under which a document surely has no list
+ */
+export function typedDocument(name: string, plain: string | null = null): string {
   const entry = `IFNULL(CONCAT(${text('m')},_sw_m,${text(' ')},${typed('_sw_v')}),CONCAT(${text('e')},_sw_e,${text(' ')},${typed('_sw_w')}))`
   // The CAST changes nothing, but a server that groups refuses the column itself there (1210, *tried*, 9.7.4).
   const list =
@@ -33,7 +37,7 @@ export function typedDocument(name: string): string {
   const whole = (parts: string): string =>
     `IFNULL(CONCAT(${name},${parts}),JSON_KEYS(CONCAT(${text('larger than max_allowed_packet: ')},JSON_TYPE(${name}))))`
   return (
-    `CASE WHEN JSON_TYPE(${name}) IN ('OBJECT','ARRAY') THEN ${whole(list)} ` +
+    `CASE ${plain === null ? '' : `WHEN ${plain} THEN ${name} `}WHEN JSON_TYPE(${name}) IN ('OBJECT','ARRAY') THEN ${whole(list)} ` +
     `WHEN JSON_TYPE(${name}) NOT IN ${told} THEN ${whole(`${nul},JSON_ARRAY(CONCAT(${text('r ')},${typed(name)})),${nul}`)} ELSE ${name} END`
   )
 }

@@ -10,7 +10,9 @@ import type { Connection, RowBatch } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteQualified } from '../sql/quote.ts'
 import type { Chunk, ChunkPart, SegmentPool } from './chunk.ts'
 import type { Failpoints } from './crash-points.ts'
+import { ShapedSelect } from './document-shapes.ts'
 import { moveErrors } from './errors.ts'
+import { fieldsMax } from './json-literal.ts'
 import type { Markers } from './markers.ts'
 import { nowhere, type Router } from './router.ts'
 import { RowEncoder } from './row-encoder.ts'
@@ -63,6 +65,7 @@ export class ChunkReader {
   readonly #keyName: string
   readonly #table: TablePlan
   readonly #encoder: RowEncoder
+  readonly #select: ShapedSelect
   readonly #heads: readonly string[]
   #rowsPerChunk: number
   #rowsMax: number
@@ -73,6 +76,7 @@ export class ChunkReader {
     this.#table = table
     this.#keyName = keyName
     this.#encoder = new RowEncoder(table, 'selected')
+    this.#select = new ShapedSelect(table)
     this.#heads = options.targets.map(({ schema, mode }) => insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema))
     this.#rowsMax = options.rowsMax
     this.#rowsPerChunk = this.#clamp(options.chunkBytes / Math.max(32, averageRowBytes))
@@ -144,7 +148,7 @@ export class ChunkReader {
     const low = await markers.low()
     const condition = rangeCondition(table, lo, hi)
     const sql =
-      `SELECT ${asBytes(table.selectList)} FROM ${asBytes(quoteQualified(table.schema, table.name))} FORCE INDEX (${asBytes(quoteIdentifier(this.#keyName))})` +
+      `SELECT ${asBytes(this.#select.list)} FROM ${asBytes(quoteQualified(table.schema, table.name))} FORCE INDEX (${asBytes(quoteIdentifier(this.#keyName))})` +
       (condition === '' ? '' : ` WHERE ${condition}`) +
       ` ORDER BY ${orderBy(table)} LIMIT ${limit}`
     const startedMs = clock.monotonicMs()
@@ -169,6 +173,7 @@ export class ChunkReader {
     let lastKey: string | null = null
     let cut = false
     for await (const batch of stream) {
+      if (high === null) this.#select.learn(this.#encoder, batch)
       high ??= markers.write().then((marker) => marker.number)
       lastKey = this.#takeBatch(chunk, batch) ?? lastKey
       if (chunk.bytes > chunkBytesMax) {
@@ -220,13 +225,14 @@ export class ChunkReader {
     if (part === null || part === undefined) return
     const { pool } = this.#options
     let segment = part.segments[part.segments.length - 1]
-    if (segment === undefined || segment.room < bytesMax) {
+    if (segment === undefined || segment.room < bytesMax || segment.fields >= fieldsMax) {
       segment = pool.take(this.#heads[target] ?? '', bytesMax)
       part.segments.push(segment)
     }
     const end = this.#encoder.encode(batch, row, segment.buffer, segment.used)
     const bytes = end - segment.used
     this.#checkSize(bytes, target)
+    segment.fields += this.#encoder.fields
     segment.keyEnds.push(this.#encoder.keyEnd)
     segment.rowEnds.push(end)
     segment.used = end

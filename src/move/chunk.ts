@@ -10,6 +10,8 @@ export class Segment {
   readonly buffer: Buffer
   readonly headBytes: number
   used: number
+  /** Columns of JSON_TABLE in it (`json-literal.ts`). */
+  fields = 0
   /** Ends of rows, with their trailing comma, and of the keys in them. */
   readonly rowEnds: number[] = []
   readonly keyEnds: number[] = []

@@ -8,7 +8,7 @@
 import { documentTextEnd } from '../binlog/json-types.ts'
 import type { TextSpans } from '../keyspace/vindex.ts'
 import type { RowBatch } from '../mysql/connection.ts'
-import { jsonExpression } from './json-literal.ts'
+import { fieldsIn, jsonExpression } from './json-literal.ts'
 import { LiteralKind, type TablePlan } from './table-plan.ts'
 
 const quote = 0x27
@@ -32,6 +32,8 @@ export class RowEncoder {
   #nextBackslash = 0
   /** After `encode`: offset behind the key's literal. */
   keyEnd = 0
+  /** After `encode`: columns of JSON_TABLE in the row. */
+  fields = 0
 
   /** `places`: where in a batch each moved column is: the identity for our own select lists, ordinals for row images. */
   constructor(plan: TablePlan, places: 'selected' | 'ordinal') {
@@ -69,6 +71,7 @@ export class RowEncoder {
   encode(batch: RowBatch, row: number, out: Buffer, at: number): number {
     const keyWidth = this.plan.keyWidth
     const columns = this.#places.length
+    this.fields = 0
     out[at++] = 0x28
     for (let i = 0; i < columns; i++) {
       at = this.#cell(batch, row, i, out, at)
@@ -149,7 +152,10 @@ export class RowEncoder {
       }
       case LiteralKind.mysqlJson: {
         const expression = jsonExpression(data, from, end)
-        if (expression !== null) return at + out.write(expression, at, 'latin1')
+        if (expression !== null) {
+          this.fields += fieldsIn(expression)
+          return at + out.write(expression, at, 'latin1')
+        }
         at += jsonIntroducer.copy(out, at)
         break
       }

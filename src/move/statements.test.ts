@@ -4,7 +4,8 @@ import { test } from 'node:test'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import { stampOf } from './testkit/samples.ts'
 import { Pending } from './pending.ts'
-import { roundStatements, splitLiterals } from './statements.ts'
+import { fieldsIn, fieldsMax, jsonExpression } from './json-literal.ts'
+import { roundStatements, splitLiterals, upsertStatements } from './statements.ts'
 import { planTable } from './table-plan.ts'
 
 const column = (name: string, dataType: string) => ({
@@ -57,6 +58,28 @@ test('promise 1, 1.6: no DELETE grows with the shard keys that one row has had: 
     )
     assert.match(statements.at(-1) ?? '', /\b9\b/)
   }
+})
+
+test('no statement has more columns of JSON_TABLE than a server should make tables for at once', () => {
+  const table = planTable({
+    schema: 's',
+    name: 't',
+    reference: false,
+    definitions: [column('k', 'int'), column('j', 'json')],
+    key: ['k'],
+    vindex: null,
+    vindexColumns: [],
+    toUtf8: () => null,
+  })
+  const cell = Buffer.from('["base64:type16:BQ==", "base64:type16:BQ=="]\0["e1 BIT", "e2 BIT"]\0')
+  const document = jsonExpression(cell, 0, cell.length)
+  const changes = Array.from({ length: 1000 }, (_, k) => ({ table, key: String(k), row: `(${k},${document})`, images: null }))
+  const counts = upsertStatements(table, changes, 'one-source', 't').map(({ statement }) => fieldsIn(statement.toString('latin1')))
+  assert.equal(
+    counts.reduce((sum, count) => sum + count, 0),
+    2000,
+  )
+  assert.ok(Math.max(...counts) <= fieldsMax && counts.length <= 5, counts.join())
 })
 
 test('literals are cut outside of quotes and parentheses', () => {

@@ -13,8 +13,9 @@
  * of one source that its collation equates can't both be, and those of two are told apart by the shard key.
  */
 import { quoteQualified } from '../sql/quote.ts'
+import { fieldsIn, fieldsMax } from './json-literal.ts'
 import { imagesBytes, type Change, type Round } from './pending.ts'
-import type { TablePlan } from './table-plan.ts'
+import { LiteralKind, type TablePlan } from './table-plan.ts'
 
 export type WriteMode = 'one-source' | 'several-sources'
 
@@ -70,15 +71,13 @@ export function upsertStatements(
 ): { readonly statement: Buffer; readonly changes: readonly Change[] }[] {
   const head = insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
   const tail = insertTail(table)
-  return batches(
-    changes,
-    atOnceMax,
-    (change) => change.row?.length ?? 0,
-    (batch) => ({
-      statement: bytesOfTexts([head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? ''])), ...tail]),
-      changes: batch,
-    }),
-  )
+  const documents = table.columns.some(({ kind }) => kind === LiteralKind.mysqlJson)
+  const weightOf = ({ row }: Change): number =>
+    row === null ? 0 : row.length + (documents ? fieldsIn(row) * Math.ceil(statementBytesMax / fieldsMax) : 0)
+  return batches(changes, atOnceMax, weightOf, (batch) => ({
+    statement: bytesOfTexts([head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? ''])), ...tail]),
+    changes: batch,
+  }))
 }
 
 function deleteStatements(table: TablePlan, changes: readonly Change[], mode: WriteMode, schema: string): Buffer[] {

@@ -29,3 +29,14 @@ test('1265 of any other value, and any other warning, is a changed value', () =>
   assert.equal(changingWarning([truncated('nobody', 1)], statement)?.code, 1265)
   assert.equal(changingWarning([{ level: 'Warning', code: 1264, message: 'Out of range' }], statement)?.code, 1264)
 })
+
+test('where JSON_TABLE makes the rows of warnings others: as many as there are zeros', () => {
+  const field =
+    "JSON_REPLACE(_utf8mb4'[1]',_utf8mb4'$[0]',(SELECT v FROM JSON_TABLE(_utf8mb4'[5]',_utf8mb4'$[*]' COLUMNS(v BIT(8) PATH _utf8mb4'$' ERROR ON ERROR)) t))"
+  const typed = `REPLACE INTO \`t\` (\`a\`,\`e\`,\`j\`) VALUES (1,0,${field}),(2,7,${field}),(3,0,NULL)`
+  assert.equal(changingWarning([truncated('e', 4), truncated('e', 4)], typed), null)
+  assert.equal(changingWarning([truncated('e', 1)], typed)?.code, 1265)
+  assert.equal(changingWarning([truncated('e', 1), truncated('e', 2), truncated('e', 3)], typed)?.code, 1265)
+  assert.equal(changingWarning([truncated('a', 1)], typed)?.code, 1265)
+  assert.equal(changingWarning([truncated('nobody', 1)], typed)?.code, 1265)
+})

@@ -4,6 +4,9 @@
  * - Notes.
  * - 1265 where the value is 0: ENUM's index 0, the '' of an invalid value. MySQL warns whenever it is stored, and stores it as it was (*tried*, 9.7;
  *   MariaDB is silent). No other type takes 0 with that warning.
+ *
+ * The row that a warning names is the statement's, except where it has JSON_TABLE (`json-literal.ts`), whose rows are counted with them (*tried*, 9.7): there as many warnings of a column are
+ * expected as it has zeros, and all of them are looked at or none is.
  */
 import { splitLiterals } from './statements.ts'
 
@@ -12,14 +15,29 @@ export type Warning = { readonly level: string; readonly code: number; readonly 
 /** The first warning that tells of a changed value, or null. `statement` is one of ours: `REPLACE INTO … (columns) VALUES (…),(…)`. */
 export function changingWarning(warnings: readonly Warning[], statement: string): Warning | null {
   let rows: { names: string[]; tuples: string[] } | null = null
+  const rowsCounted = !statement.includes('JSON_TABLE(')
+  const uncounted = new Map<number, number>()
   for (const warning of warnings) {
     if (warning.level === 'Note') continue
     const truncated = warning.code === 1265 ? /^Data truncated for column '(.*)' at row (\d+)$/s.exec(warning.message) : null
     if (truncated === null) return warning
     rows ??= rowsOf(statement)
     const column = rows.names.indexOf(`\`${(truncated[1] ?? '').replaceAll('`', '``')}\``)
+    if (!rowsCounted && column >= 0) {
+      uncounted.set(column, (uncounted.get(column) ?? 0) + 1)
+      continue
+    }
     const tuple = rows.tuples[Number(truncated[2]) - 1]
     if (column < 0 || tuple === undefined || splitLiterals(tuple)[column] !== '0') return warning
+  }
+  for (const [column, count] of uncounted) {
+    const zeros = rows?.tuples.filter((tuple) => splitLiterals(tuple)[column] === '0').length ?? 0
+    if (count !== zeros)
+      return {
+        level: 'Warning',
+        code: 1265,
+        message: `Data truncated for column ${rows?.names[column]}: ${count} times, of ${zeros} zeros`,
+      }
   }
   return null
 }

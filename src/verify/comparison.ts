@@ -14,7 +14,8 @@ import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import type { Flavour, ShardRef } from '../topology/records.ts'
 import { verifyErrors } from './errors.ts'
 import type { Group } from './groups.ts'
-import { rowDigest, rowDigestNumber, valueDigest, withDigits } from './row-text.ts'
+import { rowDigest, rowDigestNumber, valueDigest, withDigits, type ComparedColumn } from './row-text.ts'
+import { plainDocuments } from './sampled-documents.ts'
 import { digitsOf, sideColumnsOf } from './side-columns.ts'
 
 /** What is selected of a table on one shard. All texts are latin1 views of bytes (move/statements.ts, `asBytes`). */
@@ -50,7 +51,7 @@ export type Comparison = {
 }
 
 /** `stored`: generated, and kept with the row. */
-export type SchemaDefinitions = ReadonlyMap<string, readonly (ColumnDefinition & { readonly stored?: boolean })[]>
+export type SchemaDefinitions = ReadonlyMap<string, readonly (ComparedColumn & { readonly stored?: boolean })[]>
 
 /** Rows that the server estimates, by shard uid and table. */
 export async function readEstimates(
@@ -67,12 +68,13 @@ export async function readEstimates(
   })
 }
 
-/** Definitions of all tables of each shard's schema. */
+/** Definitions of all tables of each shard's schema. Of the tables `compared` a few documents are read. */
 export async function readDefinitions(
   shards: readonly ShardRef[],
   use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
+  compared: ReadonlySet<string> = new Set(),
 ): Promise<Map<string, SchemaDefinitions>> {
-  return ofShards(shards, use, (conn, shard) => definitionsOf(conn, shard.schema))
+  return ofShards(shards, use, (conn, shard) => definitionsOf(conn, shard.schema, compared))
 }
 
 /** By shard uid. All beside each other: each is a look or two through a server's catalogue, and nothing is compared before. */
@@ -86,16 +88,25 @@ async function ofShards<T>(
   )
 }
 
-async function definitionsOf(conn: Connection, schema: string): Promise<SchemaDefinitions> {
+async function definitionsOf(conn: Connection, schema: string, compared: ReadonlySet<string>): Promise<SchemaDefinitions> {
   const rows = await conn.allText(
     `SELECT TABLE_NAME AS t, COLUMN_NAME AS c FROM information_schema.COLUMNS
      WHERE TABLE_SCHEMA = ${quoteString(schema)} AND (EXTRA LIKE '%STORED GENERATED%' OR EXTRA LIKE '%PERSISTENT GENERATED%')`,
   )
   const stored = new Set(rows.map(({ t, c }) => `${t}.${c}`))
-  const found = await readTableDefinitions(conn, schema)
-  return new Map(
-    [...found].map(([table, columns]) => [table, columns.map((column) => ({ ...column, stored: stored.has(`${table}.${column.name}`) }))]),
-  )
+  const definitions: Map<string, (ComparedColumn & { stored: boolean })[]> = new Map()
+  for (const [table, columns] of await readTableDefinitions(conn, schema)) {
+    const plain = await plainDocuments(conn, schema, table, compared.has(table) ? columns : [])
+    definitions.set(
+      table,
+      columns.map((column) => ({
+        ...column,
+        stored: stored.has(`${table}.${column.name}`),
+        plainDocument: plain.get(column.name) ?? null,
+      })),
+    )
+  }
+  return definitions
 }
 
 export function planComparison(
@@ -183,7 +194,7 @@ function sideColumns(
   definitions: ReadonlyMap<string, SchemaDefinitions>,
   first: ShardRef | undefined,
   flavours: ReadonlyMap<string, Flavour>,
-): ColumnDefinition[] {
+): ComparedColumn[] {
   const table = definitions.get(shard.uid)?.get(plan.name)
   if (table === undefined) throw verifyErrors.tableMissing({ table: plan.name, shard: shard.shard })
   return plan.columns.map(({ definition }, i) => {

@@ -80,7 +80,7 @@ async function looksOf(conn: Connection, table: string): Promise<Map<string, str
 const docs: TestTable = {
   name: 'docs',
   shardKey: 'owner',
-  ddl: 'CREATE TABLE docs (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, j JSON, v INT NOT NULL DEFAULT 0)',
+  ddl: "CREATE TABLE docs (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, j JSON, v INT NOT NULL DEFAULT 0, e ENUM('a') NOT NULL DEFAULT 'a')",
 }
 
 const pairs = new ServerPairs()
@@ -101,7 +101,8 @@ for (const flavour of flavours().filter((name) => name === 'mysql')) {
     const all = values.flatMap(({ kind, value }) => documents(value).map((document) => ({ kind, document })))
     const insert = async (from: number): Promise<void> => {
       for (const [i, { document }] of all.entries())
-        await s.query(`INSERT INTO docs (id, owner, j) VALUES (${from + i}, ${from + i}, ${document})`)
+        // ENUM's index 0 is stored with a warning, whose row is not the statement's where JSON_TABLE is in it (`move/warnings.ts`).
+        await s.query(`INSERT IGNORE INTO docs (id, owner, j, e) VALUES (${from + i}, ${from + i}, ${document}, ${i % 3 === 0 ? 0 : 1})`)
     }
     await insert(0)
     for (const [i, { kind }] of all.entries())

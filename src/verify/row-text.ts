@@ -10,16 +10,20 @@
  * what SHA1 does. A row's digest cannot be steered, so equal counts and sums clear a chunk; a CRC could not: it is linear.
  */
 import { canonicalExpression } from '../binlog/canonical-select.ts'
+import { typedDocument } from '../binlog/json-types.ts'
 import type { ColumnDefinition } from '../binlog/source.ts'
 import { asBytes } from '../move/statements.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
+
+/** `plainDocument`: a condition under which a JSON document surely has a text that tells all (`sampled-documents.ts`). */
+export type ComparedColumn = ColumnDefinition & { readonly plainDocument?: string | null }
 
 /**
  * A column as one side has it (`side-columns.ts`). `wide`: the sides differ in charset, so values are compared as utf8mb4. `digested`: on some side values may be large.
  * `fractionDigits`: of times, where the sides differ in them.
  */
 export type SideColumn = {
-  readonly definition: ColumnDefinition
+  readonly definition: ComparedColumn
   readonly nullable: boolean
   readonly wide: boolean
   readonly digested: boolean
@@ -91,6 +95,8 @@ function field({ definition, wide, digested, fractionDigits }: SideColumn, mixed
   if (plain.has(dataType)) return { kind: 'head', sql: canonicalExpression(definition) }
   if (dataType === 'bit') return { kind: 'head', sql: `CAST(${quoteIdentifier(definition.name)} AS UNSIGNED)` }
   if (opaque.has(dataType)) return { kind: 'head', sql: `SHA2(HEX(${quoteIdentifier(definition.name)}),256)` }
+  if (dataType === 'json')
+    return { kind: 'head', sql: `SHA2(${typedDocument(quoteIdentifier(definition.name), definition.plainDocument)},256)` }
   const text = wide ? `CONVERT(${canonicalExpression(definition)} USING utf8mb4)` : canonicalExpression(definition)
   const value = mixed ? `CAST(${text} AS BINARY)` : text
   if (digested) return { kind: 'head', sql: `SHA2(${value},256)` }

@@ -1,6 +1,6 @@
 /** Columns of one table as all sides have them, so that equal values print alike on each. */
 import type { ColumnDefinition } from '../binlog/source.ts'
-import { isLarge, type SideColumn } from './row-text.ts'
+import { isLarge, type ComparedColumn, type SideColumn } from './row-text.ts'
 
 /**
  * NULL marks where any side allows NULL, one charset where they differ, times with the digits of the side that has most, and a digest in place of the value where any side's may be
@@ -8,7 +8,7 @@ import { isLarge, type SideColumn } from './row-text.ts'
  *
  * @param sides the same columns in the same order; undefined where a side lacks one
  */
-export function sideColumnsOf(sides: readonly (readonly (ColumnDefinition | undefined)[])[]): SideColumn[][] {
+export function sideColumnsOf(sides: readonly (readonly (ComparedColumn | undefined)[])[]): SideColumn[][] {
   return sides.map((side) =>
     side.flatMap((definition, i): SideColumn[] => {
       if (definition === undefined) return []

@@ -258,7 +258,8 @@ async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tab
   const references = referenceGroup(feeding)
   const shards = uniqueShards([...groups, ...(references === null ? [] : [references])])
   const use: Sessions['reader'] = (serverId, work) => sessions.reader(serverId, work)
-  const [definitions, estimates] = await Promise.all([readDefinitions(shards, use), readEstimates(shards, use)])
+  const compared = new Set(tables.map(({ name }) => name))
+  const [definitions, estimates] = await Promise.all([readDefinitions(shards, use, compared), readEstimates(shards, use)])
   const flavours = new Map<string, Flavour>()
   for (const { serverId } of shards) flavours.set(serverId, (await sessions.address(serverId)).flavour)
   const planned: Comparison[] = []
@@ -266,8 +267,8 @@ async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tab
     const first = group.sources[0]
     if (first === undefined || chosen.length === 0) return
     // Rows are only read here: how a mover merges them is nothing to it.
-    const compared = chosen.map(({ merge: _merge, ...table }): StreamTable => table)
-    const sources = await sessions.reader(first.serverId, (conn) => readSourceTables(conn, first.shard, first.schema, compared))
+    const plainTables = chosen.map(({ merge: _merge, ...table }): StreamTable => table)
+    const sources = await sessions.reader(first.serverId, (conn) => readSourceTables(conn, first.shard, first.schema, plainTables))
     for (const table of sources) planned.push(planComparison(group, table, definitions, estimates, flavours))
   }
   for (const group of groups)
