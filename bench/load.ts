@@ -4,7 +4,7 @@
  *
  *     node bench/load.ts tables|transaction|rows|table|hot|merge [mariadb|mysql, default mariadb] [factor of the larger run, default 10]
  *
- * tables: 50 and 500 tables, one in 25 with rows. transaction: one of 100,000 and of 1,000,000 rows. rows: 4 and 40 rows of 15 MiB, copied and then
+ * tables: 50 and 500 tables, one in 25 with rows. transaction: one of 100,000 and of 1,000,000 rows. rows: 4 and 40 rows of 17 MiB (several packets each), copied and then
  * updated. table: 1M and 10M rows. hot: one row updated 2,000 times a second for 4 and 40 s. merge: one source and ten (with a factor of 8: eight) of 200,000 rows of 200 bytes into one target,
  * then a transaction of 50,000 rows on each at once.
  */
@@ -89,14 +89,14 @@ const shapes: Readonly<Record<string, Shape>> = {
     tables: only,
     fill: async (size) => {
       await s.query('CREATE TABLE t1 (id INT NOT NULL PRIMARY KEY, v INT NOT NULL, c LONGBLOB NOT NULL)')
-      for (let id = 1; id <= size; id++) await s.query(`INSERT INTO t1 VALUES (${id}, 0, REPEAT(CHAR(${id} + 32), ${15 << 20}))`)
+      for (let id = 1; id <= size; id++) await s.query(`INSERT INTO t1 VALUES (${id}, 0, REPEAT(CHAR(${id} + 32), ${17 << 20}))`)
     },
     follow: async ({ size, mover, say }) => {
       const seconds = await timed(async () => {
         for (let id = 1; id <= size; id++) await s.query(`UPDATE t1 SET v = v + 1 WHERE id = ${id}`)
         await mover.reported((report) => report.applied.rowChanges >= size)
       })
-      say(`${size} rows of 15 MiB updated and applied in ${seconds.toFixed(1)} s`)
+      say(`${size} rows of 17 MiB updated and applied in ${seconds.toFixed(1)} s`)
     },
   },
   table: {

@@ -19,6 +19,7 @@ test('promises 1, 3, 4: a short torture of the movement engine, seed 7', async (
     roundMs: 4_000,
     say: (line) => lines.push(line),
     faults: true,
+    servers: 'one',
   }).catch((error: unknown) => {
     throw new Error(`${lines.join('\n')}\nagain: npm run torture:move -- --seed 7 --rounds 1`, { cause: error })
   })

@@ -2,12 +2,12 @@
 import { connect } from '../../src/mysql/connect.ts'
 import type { LocalFlavour } from '../../src/local/installs.ts'
 import { quoteIdentifier } from '../../src/sql/quote.ts'
-import { testServer, type TestServer } from './servers.ts'
+import { testServer, type TestServer, type TestServerOptions } from './servers.ts'
 
 export type ServerPair = { readonly source: TestServer; readonly target: TestServer }
 
-export async function serverPair(flavour: LocalFlavour, bufferPoolMb = 64): Promise<ServerPair> {
-  const options = { flavour, bufferPoolMb }
+export async function serverPair(flavour: LocalFlavour, bufferPoolMb = 64, extra: TestServerOptions['extra'] = {}): Promise<ServerPair> {
+  const options = { flavour, bufferPoolMb, extra }
   const [source, target] = await Promise.all([testServer(options), testServer(options)])
   return { source, target }
 }

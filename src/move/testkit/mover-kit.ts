@@ -11,25 +11,25 @@ import { Mover, type MoverOptions } from '../mover.ts'
 import { smallConfig } from './small-config.ts'
 
 export async function putServers(store: Store, { source, target }: { source: TestServer; target: TestServer }): Promise<void> {
-  for (const [id, server] of [
-    ['source', source],
-    ['target', target],
-  ] as const) {
-    const record: ServerRecord = {
-      v: 1,
-      id,
-      flavour: server.flavour,
-      version: server.version,
-      host: server.host,
-      port: server.port,
-      socketPath: null,
-      provisioned: true,
-      dataDir: null,
-    }
-    const account = { user: server.config.user, password: server.config.password }
-    const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
-    await store.commit([], [put(keys.server(id), record), put(keys.secret(id), secret)])
+  await putServer(store, 'source', source)
+  await putServer(store, 'target', target)
+}
+
+export async function putServer(store: Store, id: string, server: TestServer): Promise<void> {
+  const record: ServerRecord = {
+    v: 1,
+    id,
+    flavour: server.flavour,
+    version: server.version,
+    host: server.host,
+    port: server.port,
+    socketPath: null,
+    provisioned: true,
+    dataDir: null,
   }
+  const account = { user: server.config.user, password: server.config.password }
+  const secret: ServerSecret = { v: 1, admin: account, mover: account, gate: account }
+  await store.commit([], [put(keys.server(id), record), put(keys.secret(id), secret)])
 }
 
 export async function want(store: Store, record: StreamRecord): Promise<void> {

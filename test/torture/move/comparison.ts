@@ -12,38 +12,9 @@ import type { RandomTable } from './schema.ts'
 type ReadRow = { readonly cells: readonly string[]; readonly shard: string | null }
 
 export type Shards = {
-  readonly connect: ConnectOptions
-  readonly schemas: readonly string[]
+  readonly places: readonly { readonly serverId: string; readonly connect: ConnectOptions; readonly schema: string }[]
   readonly names: readonly string[]
   readonly flavour: FlavourName
-}
-
-/**
- * Keys and unique values that stand on two sources, as the server compares them: no merge can end while they do, and only the workload could have put
- * them there (its key must match in a WHERE: a FLOAT did not, and looked like a stream that is stuck).
- */
-export async function onTwoSources({ connect: to, schemas }: Shards, tables: readonly RandomTable[]): Promise<string[]> {
-  const conn = await connect(to)
-  const found: string[] = []
-  try {
-    for (const table of tables) {
-      if (table.shard === null) continue
-      const unique = [table.unique, table.uniqueText].flatMap((column) => (column === null ? [] : [[column]]))
-      for (const columns of [table.key.map(({ name }) => name), ...unique]) {
-        const equal = columns.map((column) => `a.${quoteIdentifier(column)} = b.${quoteIdentifier(column)}`).join(' AND ')
-        for (const [i, one] of schemas.entries()) {
-          for (const other of schemas.slice(i + 1)) {
-            const from = [`${quoteQualified(one, table.name)} AS a`, `${quoteQualified(other, table.name)} AS b`]
-            const count = await conn.value(`SELECT COUNT(*) FROM ${from.join(' JOIN ')} ON ${equal}`)
-            if (Number(count) > 0) found.push(`${count} of ${table.name} (${columns.join(', ')}) stand in ${one} and in ${other}`)
-          }
-        }
-      }
-    }
-  } finally {
-    conn.destroy()
-  }
-  return found
 }
 
 export async function compareDirectly(
@@ -52,19 +23,30 @@ export async function compareDirectly(
   tables: readonly RandomTable[],
 ): Promise<{ rows: number; wrong: string[] }> {
   const sessionSql = ["SET SESSION time_zone='+00:00', sql_mode=''"]
-  const s = await connect({ ...sources.connect, charset: 'binary', sessionSql })
-  const t = await connect({ ...targets.connect, charset: 'binary', sessionSql })
+  const conns: Connection[] = []
+  const connectTo = async ({ places }: Shards): Promise<{ conn: Connection; schema: string }[]> => {
+    const found: { conn: Connection; schema: string }[] = []
+    for (const { connect: options, schema } of places) {
+      const conn = await connect({ ...options, charset: 'binary', sessionSql })
+      conns.push(conn)
+      found.push({ conn, schema })
+    }
+    return found
+  }
   const across = sources.flavour !== targets.flavour
   const wrong: string[] = []
   let rows = 0
   try {
+    const [from, to] = [await connectTo(sources), await connectTo(targets)]
+    const first = from[0]
+    if (first === undefined) throw new Error('no sources')
     for (const table of tables) {
-      const columns = await columnsOf(s, sources.schemas[0] ?? '', table.name)
+      const columns = await columnsOf(first.conn, first.schema, table.name)
       const names = columns.map(({ name }) => name)
       const homes = new Map(table.shard?.values.map(({ stored, target }) => [stored, target]))
-      const expected = targets.schemas.map((): ReadRow[] => [])
-      for (const schema of sources.schemas.slice(0, table.shard === null ? 1 : undefined)) {
-        for await (const row of readRows(s, schema, table, columns, across)) {
+      const expected = to.map((): ReadRow[] => [])
+      for (const { conn, schema } of from.slice(0, table.shard === null ? 1 : undefined)) {
+        for await (const row of readRows(conn, schema, table, columns, across)) {
           rows++
           if (row.shard === null) for (const list of expected) list.push(row)
           else {
@@ -74,25 +56,24 @@ export async function compareDirectly(
           }
         }
       }
-      for (const [i, schema] of targets.schemas.entries()) {
-        const there = await columnsOf(t, schema, table.name)
+      for (const [i, { conn, schema }] of to.entries()) {
+        const there = await columnsOf(conn, schema, table.name)
         if (there.map(({ name }) => name).join() !== names.join())
           wrong.push(`${table.name} on ${targets.names[i]}: other columns: ${there.map(({ name }) => name).join()}`)
         const found: ReadRow[] = []
-        for await (const row of readRows(t, schema, table, columns, across)) found.push(row)
+        for await (const row of readRows(conn, schema, table, columns, across)) found.push(row)
         wrong.push(...differences(`${table.name} on ${targets.names[i]}`, names, expected[i] ?? [], found))
       }
     }
   } finally {
-    s.destroy()
-    t.destroy()
+    for (const conn of conns) conn.destroy()
   }
   return { rows, wrong }
 }
 
-type ReadColumn = { readonly name: string; readonly type: string }
+export type ReadColumn = { readonly name: string; readonly type: string }
 
-async function columnsOf(conn: Connection, schema: string, table: string): Promise<ReadColumn[]> {
+export async function columnsOf(conn: Connection, schema: string, table: string): Promise<ReadColumn[]> {
   const rows = await conn.allText(
     `SELECT COLUMN_NAME c, DATA_TYPE d FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ${quoteString(schema)} AND TABLE_NAME = ${quoteString(table)} ORDER BY ORDINAL_POSITION`,
   )

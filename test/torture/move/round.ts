@@ -7,16 +7,18 @@ import { keyRangesIntersect, parseKeyRange } from '../../../src/keyspace/key-ran
 import { crashPoints } from '../../../src/move/crash-points.ts'
 import { ensureMoveTables, forgetStreams } from '../../../src/move/tables.ts'
 import { connect } from '../../../src/mysql/connect.ts'
+import type { Connection } from '../../../src/mysql/connection.ts'
 import { errno, isServerError } from '../../../src/mysql/errors.ts'
 import { quoteIdentifier } from '../../../src/sql/quote.ts'
 import { keys } from '../../../src/topology/keys.ts'
 import type { RoutingRecord, ShardRef, StreamRecord, StreamReport, VdiffRecord, VdiffReport } from '../../../src/topology/records.ts'
 import { put, readRecord } from '../../../src/topology/typed.ts'
 import { Final, until } from '../../kit/until.ts'
-import { compareDirectly, onTwoSources, type Shards } from './comparison.ts'
+import { compareDirectly, type Shards } from './comparison.ts'
 import { Dice } from './random.ts'
 import { randomTable, type RandomTable } from './schema.ts'
-import type { Field } from './servers.ts'
+import { sideOf, type Field, type ServerId, type Side } from './servers.ts'
+import { onTwoSources } from './two-sources.ts'
 import { Workload } from './workload.ts'
 
 const shapes: readonly (readonly [readonly string[], readonly string[]])[] = [
@@ -57,6 +59,9 @@ export type RoundFigures = {
   redoneRows: number
   redoneTransactions: number
   resumes: number
+  /** 1: its sources, its targets, stood on two servers. */
+  twoSourceServers: number
+  twoTargetServers: number
 }
 export type RoundOptions = {
   field: Field
@@ -66,6 +71,8 @@ export type RoundOptions = {
   roundMs: number
   say: (line: string) => void
   faults: boolean
+  /** On how many servers the shards of a side stand, if there is more than one. */
+  servers: 'one' | 'two' | 'by the dice'
   /** While everything still stands. */
   onFailure?: (error: unknown) => Promise<void>
 }
@@ -88,6 +95,8 @@ export async function round(options: RoundOptions): Promise<RoundFigures> {
 class Round {
   readonly #o: RoundOptions
   readonly #dice: Dice
+  /** For what servers there are, so that all else is what a seed meant when there was one on each side. */
+  readonly #placing: Dice
   readonly #uid: string
   readonly #sources: ShardRef[]
   readonly #targets: ShardRef[]
@@ -102,6 +111,8 @@ class Round {
     redoneRows: 0,
     redoneTransactions: 0,
     resumes: 0,
+    twoSourceServers: 0,
+    twoTargetServers: 0,
   }
   #tables: RandomTable[] = []
   #streams: StreamRecord[] = []
@@ -115,31 +126,51 @@ class Round {
   constructor(options: RoundOptions) {
     this.#o = options
     this.#dice = new Dice(options.seed)
+    this.#placing = new Dice(options.seed ^ 0x5e_5e)
     this.#uid = `r${options.number}`
     const [sources, targets] = this.#dice.pick(shapes)
     this.#takesDdl = this.#dice.chance(0.6)
     const odd = this.#dice.pick(['', '.x', ' y', '-z', '`q', 'Ü'])
-    const ref =
-      (side: 'source' | 'target') =>
-      (shard: string): ShardRef => ({
+    const refs = (side: Side, shards: readonly string[]): ShardRef[] => {
+      const servers = this.#placed(side, shards.length)
+      return shards.map((shard, i) => ({
         shard,
         uid: `${this.#uid}-${side}${shard}`,
-        serverId: side,
+        serverId: servers[i] ?? side,
         schema: `${this.#uid}${side[0]}_${shard}${odd}`,
-      })
-    this.#sources = sources.map(ref('source'))
-    this.#targets = targets.map(ref('target'))
+      }))
+    }
+    this.#sources = refs('source', sources)
+    this.#targets = refs('target', targets)
+    this.#figures.twoSourceServers = this.#servers('source').length - 1
+    this.#figures.twoTargetServers = this.#servers('target').length - 1
+  }
+
+  /** On which server each shard of a side stands. */
+  #placed(side: Side, count: number): ServerId[] {
+    const { servers } = this.#o
+    const placing = this.#placing
+    const both = placing.chance(side === 'source' ? 0.5 : 0.3)
+    const placed = Array.from({ length: count }, (): ServerId => placing.pick([side, `${side}2`] as const))
+    if (count < 2 || servers === 'one' || (servers === 'by the dice' && !both)) return placed.map(() => side)
+    if (new Set(placed).size < 2) placed[placing.int(count)] = placed[0] === side ? `${side}2` : side
+    return placed
+  }
+
+  #servers(side: Side): ServerId[] {
+    const refs = side === 'source' ? this.#sources : this.#targets
+    return Array.from(new Set(refs.map(({ serverId }) => serverId as ServerId)))
   }
 
   async run(): Promise<RoundFigures> {
     const { field, say, number } = this.#o
     const dice = this.#dice
     field.config = this.#config()
+    await field.ready([...this.#servers('source'), ...this.#servers('target')])
     await field.restartMovers()
     await this.#makeTables()
     const workload = new Workload({
-      server: field.source,
-      schemas: this.#sources.map(({ schema }) => schema),
+      sources: this.#sources.map(({ serverId, schema }) => ({ server: field.server(serverId as ServerId), schema })),
       tables: this.#tables,
       seed: dice.seed(),
       pauseMs: dice.pick([2, 10, 30]) * Math.ceil(this.#sources.length / 2),
@@ -148,7 +179,7 @@ class Round {
     this.#workload = workload
     const first = await workload.fill(new Dice(dice.seed()), (table) => (table.huge ? 20 : dice.pick([0, 40, 400, 1500])))
     say(
-      `round ${number}: ${this.#sources.map(({ shard }) => shard).join(' ')} → ${this.#targets.map(({ shard }) => shard).join(' ')}, ${this.#tables.length} tables, ${first} rows first, ${JSON.stringify(field.config)}`,
+      `round ${number}: ${placesText('source', this.#sources)} → ${placesText('target', this.#targets)}, ${this.#tables.length} tables, ${first} rows first, ${JSON.stringify(field.config)}`,
     )
     for (const { ddl } of this.#tables) if (process.env['SHARDWRIGHT_TORTURE_LOG'] !== undefined) say(`  ${ddl}`)
     workload.start()
@@ -187,8 +218,12 @@ class Round {
 
   #shards(side: 'source' | 'target'): Shards {
     const refs = side === 'source' ? this.#sources : this.#targets
-    const { config, flavour } = this.#o.field[side]
-    return { connect: config, schemas: refs.map(({ schema }) => schema), names: refs.map(({ shard }) => shard), flavour }
+    const { field } = this.#o
+    return {
+      places: refs.map(({ serverId, schema }) => ({ serverId, connect: field.server(serverId as ServerId).config, schema })),
+      names: refs.map(({ shard }) => shard),
+      flavour: field.flavours[side],
+    }
   }
 
   /** What stands on two sources, once nobody writes any more. */
@@ -224,22 +259,24 @@ class Round {
   async #makeTables(): Promise<void> {
     const { field, say } = this.#o
     const dice = this.#dice
-    const s = await connect({ ...field.source.config, sessionSql: ["SET SESSION sql_mode=''"] })
-    const t = await connect(field.target.config)
+    const conns = new Map<string, Connection>()
+    const on = ({ serverId }: ShardRef): Connection => conns.get(serverId) as Connection
     try {
-      await ensureMoveTables(s)
-      await ensureMoveTables(t)
-      for (const { schema } of this.#sources)
-        await s.query(`CREATE DATABASE ${quoteIdentifier(schema)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`)
-      for (const { schema } of this.#targets)
-        await t.query(`CREATE DATABASE ${quoteIdentifier(schema)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`)
+      for (const id of [...this.#servers('source'), ...this.#servers('target')]) {
+        const sessionSql = sideOf(id) === 'source' ? ["SET SESSION sql_mode=''"] : []
+        conns.set(id, await connect({ ...field.server(id).config, sessionSql }))
+      }
+      for (const conn of conns.values()) await ensureMoveTables(conn)
+      for (const ref of [...this.#sources, ...this.#targets])
+        await on(ref).query(`CREATE DATABASE ${quoteIdentifier(ref.schema)} CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci`)
+      const { source: from, target: to } = field.flavours
       const shards = {
-        from: s.flavour,
-        to: t.flavour,
+        from,
+        to,
         sources: this.#sources.map(({ shard }) => shard),
         targets: this.#targets.map(({ shard }) => shard),
       }
-      const fullText = !this.#o.faults || (s.flavour !== 'mariadb' && t.flavour !== 'mariadb')
+      const fullText = !this.#o.faults || (from !== 'mariadb' && to !== 'mariadb')
       const count = 2 + dice.int(4)
       for (let attempt = 0; this.#tables.length < count && attempt < 60; attempt++) {
         const table = randomTable(dice, attempt, {
@@ -250,9 +287,9 @@ class Round {
           parent: this.#tables.find(({ shard, unique }) => shard === null && unique !== null) ?? null,
         })
         try {
-          for (const { schema } of this.#sources) {
-            await s.useDatabase(schema)
-            await s.query(table.ddl)
+          for (const ref of this.#sources) {
+            await on(ref).useDatabase(ref.schema)
+            await on(ref).query(table.ddl)
           }
           this.#tables.push(table)
         } catch (error) {
@@ -262,8 +299,7 @@ class Round {
         }
       }
     } finally {
-      s.destroy()
-      t.destroy()
+      for (const conn of conns.values()) conn.destroy()
     }
   }
 
@@ -410,15 +446,17 @@ class Round {
     if (report?.state === 'failed') throw new Final(`stream ${report.streamUid} failed: ${JSON.stringify(report.error)}\n${this.#ddl()}`)
   }
 
-  /** A control marker on the source, and the wait until every target of every stream has applied it. */
+  /** A control marker on each source server, and the wait until every target of every stream has applied it. */
   async #drain(): Promise<void> {
-    const marker = await this.#o.field.onSource((conn) => bumpControlMarker(conn))
+    const markers = new Map<string, number>()
+    for (const id of this.#servers('source')) markers.set(id, await this.#o.field.on(id, (conn) => bumpControlMarker(conn)))
     await until(
-      `marker ${marker}`,
+      `markers ${Array.from(markers.values()).join()}`,
       async () => {
         for (const stream of this.#streams) {
           const report = await this.#report(stream)
           this.#refuseFailed(report)
+          const marker = markers.get(stream.source.serverId) ?? Infinity
           if (report === null || report.targets.length === 0 || !report.targets.every(({ controlMarker }) => controlMarker >= marker))
             throw new Error(await this.#allReports())
         }
@@ -485,6 +523,7 @@ class Round {
       'stop',
       'rotate',
       ...(this.#takesDdl ? (['ddl', 'ddl'] as const) : []),
+      ...(this.#servers('source').length > 1 ? (['hang', 'hang'] as const) : []),
     ] as const)
     await systemClock.sleep(dice.int(2500))
     switch (kind) {
@@ -493,15 +532,26 @@ class Round {
         ;(await field.owner(this.#uid))?.kill('SIGKILL')
         break
       }
-      case 'source':
-        say('  kill the source server')
-        if (field.source.flavour === 'mariadb') await this.#workload?.withoutXa(() => field.kill9('source'))
-        else await field.kill9('source')
+      case 'source': {
+        const id = this.#placing.pick(this.#servers('source'))
+        say(`  kill the ${id} server`)
+        if (field.flavours.source === 'mariadb') await this.#workload?.withoutXa(() => field.kill9(id))
+        else await field.kill9(id)
         break
-      case 'target':
-        say('  kill the target server')
-        await field.kill9('target')
+      }
+      case 'target': {
+        const id = this.#placing.pick(this.#servers('target'))
+        say(`  kill the ${id} server`)
+        await field.kill9(id)
         break
+      }
+      case 'hang': {
+        const id = this.#placing.pick(this.#servers('source'))
+        const ms = 500 + this.#placing.int(5_000)
+        say(`  the ${id} server hangs for ${ms} ms`)
+        await field.hang(id, ms)
+        break
+      }
       case 'pause': {
         const child = await field.owner(this.#uid)
         if (child === null) return
@@ -553,7 +603,7 @@ class Round {
         break
       case 'rotate': {
         say('  new binlog files')
-        await field.onSource((conn) => conn.query('FLUSH BINARY LOGS'))
+        for (const id of this.#servers('source')) await field.on(id, (conn) => conn.query('FLUSH BINARY LOGS'))
         break
       }
     }
@@ -563,8 +613,8 @@ class Round {
 
   /** Between the flavours a stream can't tell what a table was between two statements that it has both before it (SW-MOVE-033): one comes when all have passed the one before. */
   async #passedDdl(): Promise<void> {
-    const { source, target } = this.#o.field
-    if (source.flavour === target.flavour || this.#statements === 0) return
+    const { source, target } = this.#o.field.flavours
+    if (source === target || this.#statements === 0) return
     await this.#following()
     await this.#drain()
   }
@@ -581,10 +631,10 @@ class Round {
     const added = what === 'COLUMN' ? `INT NULL DEFAULT ${dice.int(9)}` : `(${q(table.counter)})`
     const clause = gone === undefined ? `ADD ${what} ${name} ${added}` : `DROP ${what} ${name}`
     this.#o.say(`  ${table.name}: ${clause}`)
-    for (const { schema } of this.#sources) {
+    for (const { serverId, schema } of this.#sources) {
       for (let done = false; !done;) {
         try {
-          await this.#o.field.onSource(async (conn) => {
+          await this.#o.field.on(serverId as ServerId, async (conn) => {
             // Where the table is written anew its zero dates are judged anew, by the session.
             await conn.query("SET SESSION sql_mode=''")
             await conn.query(`ALTER TABLE ${q(schema)}.${q(table.name)} ${clause}`)
@@ -635,18 +685,21 @@ class Round {
       [],
       (await Promise.all(gone)).flat().map((key) => ({ key, value: undefined })),
     )
-    for (const [side, refs] of [
-      ['source', this.#sources],
-      ['target', this.#targets],
-    ] as const) {
+    for (const id of [...this.#servers('source'), ...this.#servers('target')]) {
       try {
-        const conn = await connect(field[side].config)
+        const conn = await connect(field.server(id).config)
         await forgetStreams(conn, this.#uid)
-        for (const { schema } of refs) await conn.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`)
+        for (const { serverId, schema } of [...this.#sources, ...this.#targets])
+          if (serverId === id) await conn.query(`DROP DATABASE IF EXISTS ${quoteIdentifier(schema)}`)
         conn.destroy()
       } catch {
         // The next round has names of its own.
       }
     }
   }
+}
+
+/** Shards, each with its server where that is not the first of its side. */
+function placesText(side: Side, refs: readonly ShardRef[]): string {
+  return refs.map(({ shard, serverId }) => (serverId === side ? shard : `${shard}@${serverId}`)).join(' ')
 }

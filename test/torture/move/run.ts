@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util'
 import { systemClock as clock } from '../../../src/base/clock.ts'
 import type { FlavourName } from '../../../src/mysql/connection.ts'
 import { Dice } from './random.ts'
-import { round, type RoundFigures } from './round.ts'
+import { round, type RoundFigures, type RoundOptions } from './round.ts'
 import { Field } from './servers.ts'
 
 const pairings: Readonly<Record<string, readonly [FlavourName, FlavourName]>> = {
@@ -22,15 +22,18 @@ const { values } = parseArgs({
     rounds: { type: 'string', default: '0' },
     from: { type: 'string', default: '1' },
     hold: { type: 'boolean', default: false },
+    servers: { type: 'string', default: 'dice' },
   },
 })
 const pairing = pairings[values.flavour]
+const servers = { one: 'one', two: 'two', dice: 'by the dice' }[values.servers] as RoundOptions['servers'] | undefined
+if (servers === undefined) throw new Error('--servers is one, two or dice')
 if (pairing === undefined) throw new Error(`--flavour is one of ${Object.keys(pairings).join(', ')}`)
 const startedMs = clock.monotonicMs()
 const endMs = startedMs + Number(values.minutes) * 60_000
 const say = (line: string): void =>
   void process.stdout.write(`${((clock.monotonicMs() - startedMs) / 1000).toFixed(1).padStart(7)} s  ${line}\n`)
-const again = `npm run torture:move -- --seed ${values.seed} --minutes ${values.minutes} --flavour ${values.flavour}`
+const again = `npm run torture:move -- --seed ${values.seed} --minutes ${values.minutes} --flavour ${values.flavour}${values.servers === 'dice' ? '' : ` --servers ${values.servers}`}`
 say(`seed ${values.seed}; again: ${again}`)
 const dice = new Dice(Number(values.seed))
 const total: RoundFigures[] = []
@@ -42,9 +45,7 @@ const onFailure = async (error: unknown): Promise<void> => {
   for (const mover of field.movers.values()) mover.kill('SIGUSR2')
   await clock.sleep(500)
   if (!values.hold) return
-  say(
-    `${String(error)}\nheld for half an hour: source port ${field.source.port}, target port ${field.target.port}, ${field.dir}, pid ${process.pid}`,
-  )
+  say(`${String(error)}\nheld for half an hour: ${field.ports()}, ${field.dir}, pid ${process.pid}`)
   await clock.sleep(1_800_000)
 }
 let number = 0
@@ -62,6 +63,7 @@ try {
         roundMs: Number(values['round-seconds']) * 1000,
         say,
         faults: !values['no-faults'],
+        servers,
         onFailure,
       }),
     )
@@ -70,7 +72,8 @@ try {
   say(
     `passed: ${total.length} rounds, ${sum(({ tables }) => tables)} tables, ${sum(({ rows }) => rows)} rows equal byte for byte, ${sum(({ transactions }) => transactions)} transactions, ${sum(({ xa }) => xa)} XA, ` +
       `${sum(({ harms }) => harms)} harms, ${sum(({ vdiffs }) => vdiffs)} vdiffs of ${sum(({ vdiffRows }) => vdiffRows)} rows without a difference, ` +
-      `redone after ${sum(({ resumes }) => resumes)} resumes ${sum(({ redoneRows }) => redoneRows)} rows and ${sum(({ redoneTransactions }) => redoneTransactions)} transactions` +
+      `redone after ${sum(({ resumes }) => resumes)} resumes ${sum(({ redoneRows }) => redoneRows)} rows and ${sum(({ redoneTransactions }) => redoneTransactions)} transactions; ` +
+      `two source servers in ${sum(({ twoSourceServers }) => twoSourceServers)} rounds, two target servers in ${sum(({ twoTargetServers }) => twoTargetServers)}` +
       (field.ownEnds === 0 ? '' : `; servers ended themselves ${field.ownEnds} times`),
   )
 } catch (error) {

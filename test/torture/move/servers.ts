@@ -1,11 +1,11 @@
-/** The two servers of a torture run, movers as processes of their own, and the topology they share. */
+/** The two to four servers of a torture run, movers as processes of their own, and the topology they share. */
 import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { systemClock } from '../../../src/base/clock.ts'
-import { putServers } from '../../../src/move/testkit/mover-kit.ts'
+import { putServer } from '../../../src/move/testkit/mover-kit.ts'
 import type { MoverConfig } from '../../../src/move/config.ts'
 import { connect } from '../../../src/mysql/connect.ts'
 import type { Connection, ConnectOptions, FlavourName } from '../../../src/mysql/connection.ts'
@@ -17,10 +17,12 @@ import { readRecord } from '../../../src/topology/typed.ts'
 import { testServer, type TestServer } from '../../kit/servers.ts'
 
 export type Side = 'source' | 'target'
+/** By the ids that shards name. The second of a side is started when a round first wants it. */
+export type ServerId = Side | `${Side}2`
 
 export class Field implements AsyncDisposable {
-  readonly source: TestServer
-  readonly target: TestServer
+  readonly flavours: Readonly<Record<Side, FlavourName>>
+  readonly #servers = new Map<ServerId, TestServer>()
   readonly dir: string
   readonly store: SqliteStore
   readonly movers = new Map<string, ChildProcess>()
@@ -28,63 +30,85 @@ export class Field implements AsyncDisposable {
   #count = 0
   #ending = false
 
-  private constructor(source: TestServer, target: TestServer, dir: string) {
-    this.source = source
-    this.target = target
+  private constructor(flavours: Readonly<Record<Side, FlavourName>>, dir: string) {
+    this.flavours = flavours
     this.dir = dir
     this.store = new SqliteStore(join(dir, 'topology.sqlite'))
   }
 
   static async start(from: FlavourName, to: FlavourName): Promise<Field> {
-    const options = { bufferPoolMb: 48, extra: { 'max-allowed-packet': '128M' } }
-    const [source, target] = await Promise.all([testServer({ ...options, flavour: from }), testServer({ ...options, flavour: to })])
-    const field = new Field(source, target, mkdtempSync(join(tmpdir(), 'sw-torture-move-')))
-    await putServers(field.store, field)
+    const field = new Field({ source: from, target: to }, mkdtempSync(join(tmpdir(), 'sw-torture-move-')))
+    await field.ready(['source', 'target'])
     return field
+  }
+
+  /** Starts those that do not stand yet. */
+  async ready(ids: readonly ServerId[]): Promise<void> {
+    await Promise.all(
+      ids
+        .filter((id) => !this.#servers.has(id))
+        .map(async (id) => {
+          const flavour = this.flavours[sideOf(id)]
+          const server = await testServer({ bufferPoolMb: 48, extra: { 'max-allowed-packet': '128M' }, flavour })
+          this.#servers.set(id, server)
+          await putServer(this.store, id, server)
+        }),
+    )
+  }
+
+  server(id: ServerId): TestServer {
+    const server = this.#servers.get(id)
+    if (server === undefined) throw new Error(`the server ${id} was not made ready`)
+    return server
+  }
+
+  /** Of all servers that stand, for messages. */
+  ports(): string {
+    return [...this.#servers].map(([id, { port }]) => `${id} port ${port}`).join(', ')
   }
 
   /** A server that is gone though nobody here has killed it, and that did not say of itself that it ends: what its log says last. */
   died: string | null = null
   /** Servers that ended themselves by an assertion of theirs, and were started again. */
   ownEnds = 0
-  readonly #logFrom: Record<Side, number> = { source: 0, target: 0 }
+  readonly #logFrom = new Map<ServerId, number>()
   /** Killed or started just now. */
-  readonly #inHand = new Set<Side>()
+  readonly #inHand = new Set<ServerId>()
 
   /** Looks after the servers for as long as the field stands. Says what it finds. */
   async watch(say: (line: string) => void): Promise<void> {
     while (!this.#ending && this.died === null) {
       await systemClock.sleep(200)
-      for (const side of ['source', 'target'] as const) {
-        if (this.#ending || this.#inHand.has(side) || isAlive(this[side].pid)) continue
-        const log = readFileSync(this[side].logFile, 'utf8').slice(this.#logFrom[side])
+      for (const [id, server] of this.#servers) {
+        if (this.#ending || this.#inHand.has(id) || isAlive(server.pid)) continue
+        const log = readFileSync(server.logFile, 'utf8').slice(this.#logFrom.get(id) ?? 0)
         const why = log.split('\n').find((line) => ownEnd.test(line))
         if (why === undefined || ++this.ownEnds > ownEndsMax)
-          this.died = `the ${side} server has died by itself; its log:\n${log.slice(-6_000)}`
+          this.died = `the ${id} server has died by itself; its log:\n${log.slice(-6_000)}`
         else {
-          say(`  the ${side} server has ended itself, which is no harm of ours, and is started again: ${why.trim()}`)
-          await this.#held(side, () => this[side].restart()).catch((error: unknown) => {
-            this.died = `the ${side} server has ended itself (${why}), and does not start again: ${String(error)}`
+          say(`  the ${id} server has ended itself, which is no harm of ours, and is started again: ${why.trim()}`)
+          await this.#held(id, () => server.restart()).catch((error: unknown) => {
+            this.died = `the ${id} server has ended itself (${why}), and does not start again: ${String(error)}`
           })
         }
       }
     }
   }
 
-  async #held(side: Side, work: () => Promise<void>): Promise<void> {
-    this.#inHand.add(side)
+  async #held(id: ServerId, work: () => Promise<void>): Promise<void> {
+    this.#inHand.add(id)
     try {
       await work()
     } finally {
-      this.#logFrom[side] = readFileSync(this[side].logFile, 'utf8').length
-      this.#inHand.delete(side)
+      this.#logFrom.set(id, readFileSync(this.server(id).logFile, 'utf8').length)
+      this.#inHand.delete(id)
     }
   }
 
-  /** Does something on the source once; again, when the server was lost meanwhile: what has been done by then is the caller's to know. */
-  async onSource<T>(work: (conn: Connection) => Promise<T>): Promise<T> {
+  /** Does something on a server once; again, when the server was lost meanwhile: what has been done by then is the caller's to know. */
+  async on<T>(id: ServerId, work: (conn: Connection) => Promise<T>): Promise<T> {
     for (;;) {
-      const conn = await connectPatiently(this.source.config, new AbortController().signal)
+      const conn = await connectPatiently(this.server(id).config, new AbortController().signal)
       try {
         return await work(conn)
       } catch (error) {
@@ -99,7 +123,7 @@ export class Field implements AsyncDisposable {
     this.#ending = true
     for (const child of this.movers.values()) child.kill('SIGKILL')
     await this.store[Symbol.asyncDispose]()
-    await Promise.all([this.source[Symbol.asyncDispose](), this.target[Symbol.asyncDispose]()])
+    await Promise.all(Array.from(this.#servers.values(), (server) => server[Symbol.asyncDispose]()))
     rmSync(this.dir, { recursive: true, force: true })
   }
 
@@ -160,14 +184,30 @@ export class Field implements AsyncDisposable {
     return false
   }
 
-  async kill9(side: Side): Promise<void> {
-    while (this.#inHand.has(side)) await systemClock.sleep(50)
-    await this.#held(side, async () => {
-      await this[side].kill9()
+  async kill9(id: ServerId): Promise<void> {
+    while (this.#inHand.has(id)) await systemClock.sleep(50)
+    await this.#held(id, async () => {
+      const server = this.server(id)
+      await server.kill9()
       await systemClock.sleep(200)
-      await this[side].restart()
+      await server.restart()
     })
   }
+
+  /** A server that says nothing for a while, while the others go on. */
+  async hang(id: ServerId, ms: number): Promise<void> {
+    const server = this.server(id)
+    await server.pause()
+    try {
+      await systemClock.sleep(ms)
+    } finally {
+      await server.resume()
+    }
+  }
+}
+
+export function sideOf(id: ServerId): Side {
+  return id === 'source' || id === 'source2' ? 'source' : 'target'
 }
 
 /** What a server's log says when it is the server that ended it: no statement of a client may bring one to that. */

@@ -16,8 +16,7 @@ const session = [
 ]
 
 export type WorkloadOptions = {
-  server: TestServer
-  schemas: readonly string[]
+  sources: readonly { readonly server: TestServer; readonly schema: string }[]
   tables: readonly RandomTable[]
   seed: number
   pauseMs: number
@@ -28,10 +27,11 @@ export class Workload {
   readonly #options: WorkloadOptions
   readonly #stop = new AbortController()
   readonly #partitions: number
+  readonly #servers: readonly TestServer[]
   #done: Promise<unknown> = Promise.resolve()
   #failure: unknown = null
   /** XA statements under way: MariaDB's are not safe against a crash of the server just then (its own replicas lose them too). */
-  #xaBusy: Promise<void> = Promise.resolve()
+  readonly #xaBusy = new Map<TestServer, Promise<void>>()
   /** Of XA transactions, by xid. */
   readonly #outcomes = new Map<string, 'COMMIT' | 'ROLLBACK'>()
   #xaHeld = false
@@ -46,19 +46,20 @@ export class Workload {
 
   constructor(options: WorkloadOptions) {
     this.#options = options
-    this.#partitions = options.schemas.length + 2
+    this.#servers = Array.from(new Set(options.sources.map(({ server }) => server)))
+    this.#partitions = options.sources.length + 1 + this.#servers.length
   }
 
-  async #connect(signal: AbortSignal, dice: Dice): Promise<Connection> {
+  async #connect(server: TestServer, signal: AbortSignal, dice: Dice): Promise<Connection> {
     return connectPatiently(
-      { ...this.#options.server.config, sessionSql: [...session, `SET SESSION time_zone='${dice.pick(['+00:00', '+05:30', '-11:00'])}'`] },
+      { ...server.config, sessionSql: [...session, `SET SESSION time_zone='${dice.pick(['+00:00', '+05:30', '-11:00'])}'`] },
       signal,
     )
   }
 
   #writers(dice: Dice, source: number, partition: number): RowWriter[] {
-    const { tables, schemas } = this.#options
-    const schema = schemas[source] ?? ''
+    const { tables, sources } = this.#options
+    const schema = sources[source]?.schema ?? ''
     return tables
       .filter((table) => table.shard !== null || source === 0)
       .map((table) => new RowWriter(table, dice, { schema, source, partition, partitions: this.#partitions }))
@@ -68,12 +69,15 @@ export class Workload {
   /** First rows, by the same writers, alone. */
   async fill(dice: Dice, rowsOf: (table: RandomTable) => number): Promise<number> {
     const never = new AbortController().signal
-    const conn = await this.#connect(never, dice)
+    const { sources } = this.#options
+    const conns = new Map<TestServer, Connection>()
     let rows = 0
     try {
-      for (const source of this.#options.schemas.keys()) {
+      for (const [source, { server }] of sources.entries()) {
+        const conn = conns.get(server) ?? (await this.#connect(server, never, dice))
+        conns.set(server, conn)
         for (const writer of this.#writers(dice, source, source)) {
-          const count = Math.ceil(rowsOf(writer.table) / this.#options.schemas.length)
+          const count = Math.ceil(rowsOf(writer.table) / sources.length)
           for (let at = 0; at < count; at += 40) {
             const tuples = Array.from({ length: Math.min(40, count - at) }, () => writer.tuple(writer.key(writer.slot())))
             try {
@@ -86,19 +90,17 @@ export class Workload {
         }
       }
     } finally {
-      conn.destroy()
+      for (const conn of conns.values()) conn.destroy()
     }
     return rows
   }
 
   start(): void {
     const dice = new Dice(this.#options.seed)
-    const work = this.#options.schemas.flatMap((_, source) => [
-      this.#worker(new Dice(dice.seed()), source),
-      this.#worker(new Dice(dice.seed()), source),
-    ])
-    if (this.#options.schemas.length > 1) work.push(this.#wanderer(new Dice(dice.seed())))
-    if (this.#options.xa) work.push(this.#xaWorker(new Dice(dice.seed())))
+    const { sources, xa } = this.#options
+    const work = sources.flatMap((_, source) => [this.#worker(new Dice(dice.seed()), source), this.#worker(new Dice(dice.seed()), source)])
+    if (sources.length > 1) work.push(this.#wanderer(new Dice(dice.seed())))
+    if (xa) for (const server of this.#servers) work.push(this.#xaWorker(new Dice(dice.seed()), server))
     this.#done = Promise.all(
       work.map((one) =>
         one.catch((error: unknown) => {
@@ -117,7 +119,7 @@ export class Workload {
   /** Runs work while no XA statement is under way. */
   async withoutXa<T>(work: () => Promise<T>): Promise<T> {
     this.#xaHeld = true
-    await this.#xaBusy
+    await Promise.all(this.#xaBusy.values())
     try {
       return await work()
     } finally {
@@ -125,35 +127,44 @@ export class Workload {
     }
   }
 
-  /** Runs `step` on a connection again and again; one that was lost is replaced. */
-  async #loop(dice: Dice, step: (conn: Connection) => Promise<void>): Promise<void> {
+  /** Runs `step` on a connection to each of the servers again and again; ones that were lost are replaced. */
+  async #loop(servers: readonly TestServer[], dice: Dice, step: (conns: readonly Connection[]) => Promise<void>): Promise<void> {
     const { signal } = this.#stop
-    let conn: Connection | null = null
+    let conns: Connection[] = []
     while (!signal.aborted) {
       if (this.stalled || (this.held && dicePause(dice))) {
         await systemClock.sleep(50)
         continue
       }
       try {
-        conn ??= await this.#connect(signal, dice)
-        await step(conn)
+        for (const server of servers.slice(conns.length)) conns.push(await this.#connect(server, signal, dice))
+        await step(conns)
       } catch (error) {
-        if (conn !== null && conn.open && isServerError(error)) await conn.query('ROLLBACK').catch(() => undefined)
+        if (conns.length === servers.length && conns.every(({ open }) => open) && isServerError(error))
+          for (const conn of conns) await conn.query('ROLLBACK').catch(() => undefined)
         else {
-          conn?.destroy()
-          conn = null
+          for (const conn of conns) conn.destroy()
+          conns = []
           await systemClock.sleep(50)
         }
       }
       if (this.#options.pauseMs > 0) await systemClock.sleep(this.#options.pauseMs)
     }
-    conn?.destroy()
+    for (const conn of conns) conn.destroy()
+  }
+
+  /** The same on one server. */
+  async #loopOn(server: TestServer | undefined, dice: Dice, step: (conn: Connection) => Promise<void>): Promise<void> {
+    if (server === undefined) return
+    await this.#loop([server], dice, async ([conn]) => {
+      if (conn !== undefined) await step(conn)
+    })
   }
 
   async #worker(dice: Dice, source: number): Promise<void> {
     const writers = this.#writers(dice, source, source)
     if (writers.length === 0) return
-    await this.#loop(dice, async (conn) => {
+    await this.#loopOn(this.#options.sources[source]?.server, dice, async (conn) => {
       await conn.query('BEGIN')
       const big = dice.chance(0.004)
       if (big) this.bigTransactions++
@@ -176,38 +187,43 @@ export class Workload {
   }
 
   async #wanderer(dice: Dice): Promise<void> {
-    const { schemas } = this.#options
-    const partition = schemas.length
-    const byShard = schemas.map((_, source) => this.#writers(dice, source, partition).filter(({ table }) => table.shard !== null))
-    await this.#loop(dice, async (conn) => {
-      const here = (byShard[dice.int(schemas.length)] ?? []).filter(({ table }) => !table.huge)
+    const { sources } = this.#options
+    const partition = sources.length
+    const byShard = sources.map((_, source) => this.#writers(dice, source, partition).filter(({ table }) => table.shard !== null))
+    await this.#loop(this.#servers, dice, async (conns) => {
+      const on = (source: number): Connection | undefined => conns[this.#servers.findIndex((server) => server === sources[source]?.server)]
+      const to = dice.int(sources.length)
+      const here = (byShard[to] ?? []).filter(({ table }) => !table.huge)
       if (here.length === 0) return
       const writer = dice.pick(here)
       const { before, insert } = writer.arrival()
-      for (const others of byShard) {
+      for (const [source, others] of byShard.entries()) {
         const other = others.find(({ table }) => table === writer.table)
-        if (other !== undefined) for (const statement of before(other.into)) await conn.query(statement)
+        if (other !== undefined) for (const statement of before(other.into)) await on(source)?.query(statement)
       }
-      await conn.query(insert)
+      await on(to)?.query(insert)
       this.wanders++
     })
   }
 
-  async #xaWorker(dice: Dice): Promise<void> {
-    const writers = this.#writers(dice, 0, this.#partitions - 1).filter(({ table }) => !table.huge)
+  async #xaWorker(dice: Dice, server: TestServer): Promise<void> {
+    const { sources } = this.#options
+    const at = this.#servers.indexOf(server)
+    const source = sources.findIndex((one) => one.server === server)
+    const writers = this.#writers(dice, source, sources.length + 1 + at).filter(({ table }) => !table.huge)
     if (writers.length === 0) return
     const { signal } = this.#stop
     let number = 0
-    await this.#loop(dice, async (conn) => {
-      await this.#resolveXa(conn, dice)
-      const xid = `'torture','${this.#options.seed}-${++number}'`
+    await this.#loopOn(server, dice, async (conn) => {
+      await this.#resolveXa(server, conn, dice)
+      const xid = `'torture','${this.#options.seed}-${at === 0 ? '' : `${at}-`}${++number}'`
       await conn.query(`XA START ${xid}`)
       let ended = false
       try {
         for (let n = 1 + dice.int(5); n > 0; n--) for (const statement of dice.pick(writers).statements()) await conn.query(statement)
         await conn.query(`XA END ${xid}`)
         ended = true
-        await this.#xaStep(() => conn.query(`XA PREPARE ${xid}`))
+        await this.#xaStep(server, () => conn.query(`XA PREPARE ${xid}`))
       } catch (error) {
         if (!conn.open) throw error
         if (!ended) await conn.query(`XA END ${xid}`).catch(() => undefined)
@@ -215,23 +231,23 @@ export class Workload {
         return
       }
       await systemClock.sleep(dice.pick([0, 20, 300, 1500]), signal).catch(() => undefined)
-      await this.#endXa(conn, dice, xid, 0.7)
+      await this.#endXa(server, conn, dice, xid, 0.7)
       this.xa++
       await systemClock.sleep(30)
     })
-    const conn = await this.#connect(new AbortController().signal, dice)
-    await this.#resolveXa(conn, dice)
+    const conn = await this.#connect(server, new AbortController().signal, dice)
+    await this.#resolveXa(server, conn, dice)
     conn.destroy()
   }
 
   /** Ends what was prepared before a connection or the server was lost. */
-  async #resolveXa(conn: Connection, dice: Dice): Promise<void> {
+  async #resolveXa(server: TestServer, conn: Connection, dice: Dice): Promise<void> {
     for (const row of await conn.allText('XA RECOVER')) {
       const length = Number(row.gtrid_length)
       const data = row.data ?? ''
       if (data.slice(0, length) !== 'torture') continue
       const xid = `'torture','${data.slice(length)}'`
-      await this.#endXa(conn, dice, xid, 0.5).catch((error: unknown) => {
+      await this.#endXa(server, conn, dice, xid, 0.5).catch((error: unknown) => {
         if (!isServerError(error)) throw error
       })
     }
@@ -241,18 +257,21 @@ export class Workload {
    * As a coordinator does, by what it has decided, if it has: MariaDB's XA ROLLBACK returns before it would stand a crash, so that one that was rolled back may be prepared once more after it.
    * `commits`: how often it decides so.
    */
-  async #endXa(conn: Connection, dice: Dice, xid: string, commits: number): Promise<void> {
+  async #endXa(server: TestServer, conn: Connection, dice: Dice, xid: string, commits: number): Promise<void> {
     const outcome = this.#outcomes.get(xid) ?? (dice.chance(commits) ? 'COMMIT' : 'ROLLBACK')
     this.#outcomes.set(xid, outcome)
-    await this.#xaStep(() => conn.query(`XA ${outcome} ${xid}`))
+    await this.#xaStep(server, () => conn.query(`XA ${outcome} ${xid}`))
   }
 
-  async #xaStep<T>(work: () => Promise<T>): Promise<T> {
+  async #xaStep<T>(server: TestServer, work: () => Promise<T>): Promise<T> {
     while (this.#xaHeld) await systemClock.sleep(20)
     const running = work()
-    this.#xaBusy = running.then(
-      () => undefined,
-      () => undefined,
+    this.#xaBusy.set(
+      server,
+      running.then(
+        () => undefined,
+        () => undefined,
+      ),
     )
     return running
   }
