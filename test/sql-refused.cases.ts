@@ -235,11 +235,10 @@ export const writing: readonly Refusal[] = [
 
 export const sessions: readonly Refusal[] = [
   {
-    what: 'SET GLOBAL; SET timestamp, SET insert_id; SET completion_type, SET sql_auto_is_null = 1 (these two in every keyspace)',
+    what: 'SET GLOBAL; SET insert_id; SET completion_type, SET sql_auto_is_null = 1 (these two in every keyspace)',
     why: 'they belong to one server, or to one server connection',
     statements: {
       'SET GLOBAL max_connections = 100': 'SW-GATE-012',
-      'SET timestamp = 1': 'SW-GATE-012',
       'SET insert_id = 5': 'SW-GATE-012',
       'SET completion_type = 1': 'SW-GATE-012',
       'SET sql_auto_is_null = 1': 'SW-GATE-012',

@@ -159,6 +159,24 @@ for (const flavour of flavours()) {
       assert.ok(Number(first) > 0 && Number(second) > Number(first))
     })
 
+    test('promise 10: of ids that the client gave over several shards the last is named, and LAST_INSERT_ID() stays', async () => {
+      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
+      await using own = await connect({ ...account, port: server.port, database: 'one' })
+      await using c = await connect({ ...account, port, database: 'app' })
+      const said: unknown[] = []
+      for (const on of [own, c]) {
+        const before = await on.value('SELECT LAST_INSERT_ID()')
+        for (const owners of [[801, 802, 803, 804], [808, 807, 806, 805], [809]]) {
+          const rows = owners.map((owner) => `(9${owner}, ${owner}, 'a')`)
+          const result = await on.query(`INSERT INTO counted (id, owner, body) VALUES ${rows.join()}`)
+          said.push(result.kind === 'ok' ? result.insertId : null, (await on.value('SELECT LAST_INSERT_ID()')) === before)
+        }
+        await on.query('DELETE FROM counted WHERE owner > 800')
+      }
+      assert.deepEqual(said.slice(6), said.slice(0, 6))
+      assert.deepEqual(said.slice(0, 4), [9804n, true, 9805n, true])
+    })
+
     test('promise 10: rows that are computed of parameters draw ids and have their lookups, each on its shard or made at one place', async () => {
       const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
       await using own = await connect({ ...account, port: server.port, database: 'one' })

@@ -268,9 +268,30 @@ for (const flavour of flavours()) {
 
     test('SET over several shards: what it can not keep is refused, whatever stands beside it', async () => {
       const c = await client('wide')
-      await assert.rejects(c.query('SET @a = 1, timestamp = 100'), { message: /SW-GATE-012.*SET timestamp/s })
+      await assert.rejects(c.query('SET @a = 1, insert_id = 100'), { message: /SW-GATE-012.*SET insert_id/s })
       assert.equal(await value(c, 'SELECT @a'), null)
       await assert.rejects(c.query('SET @a = 1, GLOBAL wait_timeout = 100'), /SW-GATE-012/)
+    })
+
+    test('SET timestamp: every shard, what columns take by themselves and what the gate answers have the time of the session, and no other session has it', async () => {
+      const c = await client('wide')
+      await c.query("SET time_zone = '+00:00', timestamp = 1000000000.25")
+      const now = '2001-09-09 01:46:40.250'
+      assert.equal(await value(c, 'SELECT CAST(NOW(3) AS CHAR)'), now)
+      await c.query("INSERT INTO t VALUES (9001, 'x', 1), (9002, 'x', 1), (9003, 'x', 1), (9004, 'x', 1)")
+      assert.equal(await value(c, 'SELECT CAST(MIN(NOW(3)) AS CHAR) FROM t WHERE id > 9000'), now)
+      assert.equal(await value(c, `SELECT COUNT(*) FROM t WHERE id > 9000 AND NOW(3) = '${now}'`), 4)
+      await c.query('INSERT INTO exact (id, g, ts) VALUES (9001, 1, NOW()), (9002, 1, NOW()), (9003, 1, NOW()), (9004, 1, NOW())')
+      assert.equal(await value(c, "SELECT COUNT(*) FROM exact WHERE ts = '2001-09-09 01:46:40'"), 4)
+      const other = await client('wide')
+      assert.equal(await value(other, "SELECT COUNT(*) FROM t WHERE id > 9000 AND NOW() > '2020-01-01'"), 4)
+      // 0 is the servers' clocks, as DEFAULT is: and still one instant of all shards.
+      await c.query('SET timestamp = 0')
+      const told = await rows(c, 'SELECT CAST(NOW(6) AS CHAR) AS now FROM t WHERE id > 9000')
+      assert.deepEqual([told.length, new Set(told.map(({ now }) => now)).size], [4, 1])
+      assert.equal(await value(c, "SELECT COUNT(*) FROM t WHERE id > 9000 AND NOW() > '2020-01-01'"), 4)
+      await c.query('DELETE FROM t WHERE id > 9000')
+      await c.query('DELETE FROM exact WHERE id > 9000')
     })
 
     test('SET TRANSACTION is for the next transaction, on each of its shards, and for nobody else', async () => {

@@ -23,8 +23,12 @@ export function withWarnings(said: WriteSummary, before: number): WriteSummary {
   return { ...said, warnings: said.warnings + before, info }
 }
 
-/** A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. */
-export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0): WriteSummary {
+/**
+ * A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. Of ids that the client gave it names the last row's.
+ *
+ * @param lastRowAt which result is of the last row; null: none
+ */
+export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0, lastRowAt: number | null = null): WriteSummary {
   let affectedRows = 0n
   let warnings = before
   let records = 0n
@@ -38,7 +42,8 @@ export function insertSummary(results: readonly OkResult[], ignore: boolean, bef
     else if (ignore) duplicates += result.affectedRows === 0n ? 1n : 0n
     else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
   }
-  return { affectedRows, insertId: 0n, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
+  const insertId = (lastRowAt === null ? undefined : results[lastRowAt])?.insertId ?? 0n
+  return { affectedRows, insertId, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
 }
 
 function addInfo(a: string, b: string): string {

@@ -35,7 +35,7 @@ const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
 }
 
 /** They change by themselves as statements run: state of one connection. */
-const ofConnection = new Set(['timestamp', 'insert_id', 'last_insert_id', 'identity', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2'])
+const ofConnection = new Set(['insert_id', 'last_insert_id', 'identity', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2'])
 
 /** Under these, statements that the gate answers itself, or sends to any connection, would mean something else. */
 const refused: Readonly<Record<string, { readonly off: RegExp; readonly fix: string }>> = {
@@ -121,6 +121,9 @@ export function effectOfSet(
           const on = plain.toUpperCase() === 'DEFAULT' || isOn(name, plain)
           effect.settings.set('autocommit', on ? undefined : '0')
           effect.autocommitOn = on
+        } else if (name === 'timestamp' && Number(plain) === 0) {
+          // The servers' clocks again, and one instant for all shards of a statement.
+          effect.settings.set(name, undefined)
         } else if (ofConnection.has(name)) {
           effect.pass = 'pin'
           effect.setsInsertId ||= name === 'last_insert_id' || name === 'identity'

@@ -137,7 +137,11 @@ export class SeveralShards {
       kept === null ? parts : given,
       transaction,
       plan.effect === 'lock' ? 'lock' : 'write',
-      copies ? (results) => summary(results.slice(0, 1)) : inserts ? (results) => insertSummary(results, ignore) : undefined,
+      copies
+        ? (results) => summary(results.slice(0, 1))
+        : inserts
+          ? (results) => insertSummary(results, ignore, 0, routed.lastRowAt)
+          : undefined,
       parts.map(({ shard }) => shard),
       e.form,
       kept,

@@ -27,9 +27,9 @@ const rows = (columns: Column[], cells: (string | null)[][], warnings = 0): Answ
     status: 2,
   } satisfies ResultSet,
 })
-const ok = (affectedRows: bigint, warnings = 0, info = ''): Answer => ({
+const ok = (affectedRows: bigint, warnings = 0, info = '', insertId = 0n): Answer => ({
   kind: 'answer',
-  result: { kind: 'ok', affectedRows, insertId: 0n, warnings, status: 2, info } satisfies OkResult,
+  result: { kind: 'ok', affectedRows, insertId, warnings, status: 2, info } satisfies OkResult,
 })
 const failed: Answer = { kind: 'error', errno: 1064, message: 'no', code: null }
 const plain = { ordered: true, folded: [], lists: [] }
@@ -108,5 +108,8 @@ test('… and other numbers of rows written', () => {
   assert.equal(compareWrites(ok(2n), ok(1n))?.what, 'affected')
   assert.equal(compareWrites(ok(2n, 0, 'Records: 2'), ok(2n, 0, 'Records: 1'))?.what, 'affected')
   assert.equal(compareWrites(ok(2n), ok(2n, 1))?.what, 'warnings')
+  assert.equal(compareWrites(ok(2n, 0, '', 5n), ok(2n, 0, '', 6n))?.what, 'affected')
+  assert.equal(compareWrites(ok(2n, 0, '', 1_000_005n), ok(2n))?.what, 'affected')
+  assert.equal(compareWrites(ok(2n, 0, '', 1_000_005n), ok(2n, 0, '', 1_000_009n)), null)
   assert.equal(compareWrites(ok(2n), failed)?.what, 'error')
 })

@@ -3,9 +3,9 @@
  * refuse in words of ours. Statements that write are compared by what they say, and the tables by their rows now and then.
  */
 import type { Connection } from '../../src/mysql/connection.ts'
-import { ServerError } from '../../src/mysql/errors.ts'
 import { type Answer, compareRows, compareWrites, type Difference } from './compare.ts'
-import { asPrepared, asText } from './literal.ts'
+import { ask, warningSort } from './ask.ts'
+import { asText } from './literal.ts'
 import { cutOf, missingInLookup, printAll, rowsOf } from './tables.ts'
 import { withoutCounted } from './probe-tables.ts'
 import { Probes, readsMeanwhile, textOf } from './probes.ts'
@@ -42,6 +42,8 @@ export type Report = {
   readonly differences: Found[]
   readonly refusals: Map<string, { count: number; examples: string[] }>
   readonly bySort: Map<string, number>
+  /** Of warnings that differ: which. */
+  readonly warnings: Map<string, { count: number; example: string }>
   wrong: number
   soft: number
   /** Switches and reversals underneath. */
@@ -71,6 +73,7 @@ export class Oracle {
       differences: [],
       refusals: new Map(),
       bySort: new Map(),
+      warnings: new Map(),
       wrong: 0,
       soft: 0,
       switches: 0,
@@ -191,11 +194,11 @@ class Client {
     for (const [at, step] of probe.steps.entries()) {
       tally.asked++
       const prepared = step.prepared && this.#dice.chance(weights.prepared)
-      const got = await this.#ask(this.#four, step.sql, prepared)
+      const got = await ask(this.#four, step.sql, prepared)
       if (step.refused) {
         tally.bothRefuse++
         const detail = 'it leaves ids to each shard, and is not refused'
-        if (got.kind !== 'error' || got.code !== 'SW-GATE-100') this.#found(tally, step.sql, 'text', { what: 'error', detail })
+        if (got.kind !== 'error' || got.code !== 'SW-GATE-100') await this.#found(tally, step.sql, 'text', { what: 'error', detail })
         continue
       }
       if (got.kind === 'error' && (got.code === 'SW-GATE-100' || ((probe.after !== undefined || kind === 'beside') && got.code !== null))) {
@@ -204,36 +207,36 @@ class Client {
         // What follows would be about something else. Tables are looked at from outside of what it has begun: rolled back below.
         break
       }
-      const expected = await this.#ask(this.#one, step.sql, prepared)
+      const expected = await ask(this.#one, step.sql, prepared)
       if (step.compare === 'rows') {
         const difference = compareRows({ ordered: true, folded: [], lists: [] }, expected, got)
         // Of what type a variable is the gate knows by its value.
-        if (difference !== null && !['types', 'metadata', 'names'].includes(difference.what))
-          this.#found(tally, textOf(probe.steps, at), 'text', difference)
-      } else this.#found(tally, step.sql, prepared ? 'prepared' : 'text', compareWrites(expected, got))
+        if (difference !== null && (kind === 'placed' || !['types', 'metadata', 'names'].includes(difference.what)))
+          await this.#found(tally, textOf(probe.steps, at), 'text', difference)
+      } else await this.#found(tally, step.sql, prepared ? 'prepared' : 'text', compareWrites(expected, got))
     }
     for (const sql of ['ROLLBACK', ...(probe.after ?? [])]) for (const on of [this.#four, this.#one]) await on.query(sql)
     if (probe.meanwhile !== null) {
       await this.#one.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${probe.meanwhile.level}`)
       const torn = await readsMeanwhile(this.#four, await this.#world.four(), probe.meanwhile)
       tally.asked++
-      if (torn !== null) this.#found(tally, probe.meanwhile.read, 'text', { what: 'values', detail: torn })
+      if (torn !== null) await this.#found(tally, probe.meanwhile.read, 'text', { what: 'values', detail: torn })
     }
   }
 
   async #transaction(): Promise<number> {
     const dice = this.#dice
     const both = async (sql: string): Promise<void> => {
-      const got = await this.#ask(this.#four, sql, false)
+      const got = await ask(this.#four, sql, false)
       if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
         this.#report.moved++
         this.#moved++
         await this.#one.query('ROLLBACK')
         return
       }
-      const expected = await this.#ask(this.#one, sql, false)
+      const expected = await ask(this.#one, sql, false)
       this.#recent.push(sql)
-      this.#found(tallyOf(this.#report.writes, 'transaction'), sql, 'text', compareWrites(expected, got))
+      await this.#found(tallyOf(this.#report.writes, 'transaction'), sql, 'text', compareWrites(expected, got))
     }
     await both(dice.pick(['BEGIN', 'START TRANSACTION', 'SET autocommit = 0']))
     this.#inTransaction = true
@@ -255,31 +258,10 @@ class Client {
     return count
   }
 
-  async #ask(connection: Connection, marked: string, prepared: boolean): Promise<Answer> {
-    try {
-      if (!prepared) return { kind: 'answer', result: await connection.query(asText(marked)) }
-      const { sql, params } = asPrepared(marked)
-      const statement = await connection.prepare(sql)
-      try {
-        return { kind: 'answer', result: await statement.execute(params) }
-      } finally {
-        statement.close()
-      }
-    } catch (error) {
-      if (!(error instanceof ServerError)) throw new Error(`the connection is gone after: ${asText(marked)}`, { cause: error })
-      return {
-        kind: 'error',
-        errno: error.errno,
-        message: error.serverMessage,
-        code: /SW-[A-Z]+-\d+/.exec(error.serverMessage)?.[0] ?? null,
-      }
-    }
-  }
-
   /** One whose answer would not fit here, twice, is asked how many rows it has instead. */
   async #fitting(asked: Asked): Promise<Asked> {
     if (asked.count === null) return asked
-    const counted = await this.#ask(this.#one, asked.count, false)
+    const counted = await ask(this.#one, asked.count, false)
     const [row] = counted.kind === 'answer' && counted.result.kind === 'rows' ? counted.result.rows : []
     return Number(row?.[0]?.toString() ?? 0) <= rowsMax ? asked : { ...asked, sql: asked.count, ordered: false, folded: [], lists: [] }
   }
@@ -291,7 +273,7 @@ class Client {
     tally.asked++
     for (const tag of new Set([...asked.tags, ...(subqueryTags.some((tag) => asked.tags.has(tag)) ? ['any-subquery'] : [])]))
       this.#report.tags.set(tag, (this.#report.tags.get(tag) ?? 0) + 1)
-    const [expected, got] = await Promise.all([this.#ask(this.#one, asked.sql, prepared), this.#ask(this.#four, asked.sql, prepared)])
+    const [expected, got] = await Promise.all([ask(this.#one, asked.sql, prepared), ask(this.#four, asked.sql, prepared)])
     // Before refusals: the transaction is over, and what follows would stand outside of one, on one side only.
     if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
       this.#report.moved++
@@ -300,7 +282,7 @@ class Client {
     }
     if (got.kind === 'error' && got.code !== null && this.#refused(tally, asked.category, asked.sql, expected.kind === 'error', got)) return
     if (expected.kind === 'error') tally.bothRefuse++
-    this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows({ ...asked, text: !prepared }, expected, got))
+    await this.#found(tally, asked.sql, prepared ? 'prepared' : 'text', compareRows({ ...asked, text: !prepared }, expected, got))
   }
 
   /** False when what follows could not be compared any more. */
@@ -309,7 +291,7 @@ class Client {
     const prepared = this.#dice.chance(weights.prepared)
     const tally = tallyOf(this.#report.writes, category)
     tally.asked++
-    const got = await this.#ask(this.#four, marked, prepared)
+    const got = await ask(this.#four, marked, prepared)
     if (got.kind === 'error' && got.errno === 1213 && this.#inTransaction) {
       this.#report.moved++
       this.#moved++
@@ -317,11 +299,11 @@ class Client {
     }
     if (got.kind === 'error' && got.code !== null) {
       await this.#one.query(this.#inTransaction ? 'SAVEPOINT probe' : 'BEGIN')
-      const expected = await this.#ask(this.#one, marked, prepared)
+      const expected = await ask(this.#one, marked, prepared)
       await this.#one.query(this.#inTransaction ? 'ROLLBACK TO SAVEPOINT probe' : 'ROLLBACK')
       if (this.#refused(tally, category, marked, expected.kind === 'error', got)) return true
     }
-    const expected = await this.#ask(this.#one, marked, prepared)
+    const expected = await ask(this.#one, marked, prepared)
     this.#recent.push(asText(marked))
     if (this.#recent.length > checkEvery.writes + 20) this.#recent.shift()
     if (expected.kind === 'error') tally.bothRefuse++
@@ -343,7 +325,7 @@ class Client {
     return true
   }
 
-  #found(tally: Tally, marked: string, form: string, difference: Difference | null): boolean {
+  async #found(tally: Tally, marked: string, form: string, difference: Difference | null): Promise<boolean> {
     if (difference === null) return true
     const { bySort, differences } = this.#report
     bySort.set(difference.what, (bySort.get(difference.what) ?? 0) + 1)
@@ -352,6 +334,11 @@ class Client {
       tally.wrong++
       this.#report.wrong++
     } else this.#report.soft++
+    if (difference.what === 'warnings') {
+      const sort = await warningSort(this.#one, this.#four)
+      const known = this.#report.warnings.get(sort) ?? { count: 0, example: asText(marked) }
+      this.#report.warnings.set(sort, { ...known, count: known.count + 1 })
+    }
     differences.push({ client: this.#number, sql: asText(marked), form, difference })
     return true
   }
@@ -386,8 +373,8 @@ class Client {
     this.#recent = []
     this.#rowsWritten = 0
     for (const sql of cuts) {
-      const got = await this.#ask(this.#four, sql, false)
-      this.#found(tallyOf(this.#report.writes, 'cut'), sql, 'text', compareWrites(await this.#ask(this.#one, sql, false), got))
+      const got = await ask(this.#four, sql, false)
+      await this.#found(tallyOf(this.#report.writes, 'cut'), sql, 'text', compareWrites(await ask(this.#one, sql, false), got))
       this.#recent.push(sql)
     }
     const missing = await missingInLookup(this.#schema.prefix, this.#shards ?? [])

@@ -5,6 +5,8 @@
 import type { Connection } from '../../src/mysql/connection.ts'
 import { beside } from './beside.ts'
 import { mark } from './literal.ts'
+import { Moments } from './moments.ts'
+import { PlacedStatements } from './placed.ts'
 import { drawnFrom } from './probe-tables.ts'
 import type { Dice } from './random.ts'
 import { keysMax, type SchemaSpec } from './schema.ts'
@@ -33,6 +35,8 @@ export class Probes {
   readonly #dice: Dice
   readonly #value: () => string
   readonly #flavour: 'mariadb' | 'mysql'
+  readonly #placed: PlacedStatements
+  readonly #moments: Moments
   #given = 0
 
   /** @param value an expression over tables that is one value */
@@ -41,11 +45,16 @@ export class Probes {
     this.#schema = schema
     this.#dice = dice
     this.#value = value
+    this.#placed = new PlacedStatements(schema.placed, `${schema.prefix}a`, dice)
+    this.#moments = new Moments(schema, dice)
   }
 
   initial(): string[] {
     const rows = Array.from({ length: pairs }, (_, k) => `(${k}, ${k % 2}, 0)`).join(', ')
-    return ['pair_a', 'pair_b'].map((table) => `INSERT INTO ${this.#schema.prefix}${table} (k, m, n) VALUES ${rows}`)
+    return [
+      ...['pair_a', 'pair_b'].map((table) => `INSERT INTO ${this.#schema.prefix}${table} (k, m, n) VALUES ${rows}`),
+      ...this.#placed.initial(),
+    ]
   }
 
   next(kind: keyof typeof weights.probes): Probe {
@@ -64,6 +73,10 @@ export class Probes {
         return { steps: this.#names(), meanwhile: null }
       case 'beside':
         return { steps: beside(this.#schema, this.#dice), meanwhile: null }
+      case 'placed':
+        return { steps: this.#placed.steps(), meanwhile: null, after: [] }
+      case 'moments':
+        return { steps: this.#moments.steps(), meanwhile: null, after: ['SET timestamp = DEFAULT, time_zone = DEFAULT'] }
       case 'functions':
         return { steps: this.#functions(), meanwhile: null, after: [] }
     }
@@ -228,7 +241,12 @@ export class Probes {
     const which = `SELECT COUNT(*), COUNT(DISTINCT id), SUM(id >= ${drawnFrom}), SUM(id = 0), SUM(IF(id < ${drawnFrom}, id, 0)), SUM(n), k, s`
     // Of all: an id that was given twice may stand under two keys.
     const twice = rows(`SELECT COUNT(*) - COUNT(DISTINCT id) FROM ${drawn}`)
-    return [insert, twice, ...[drawn, open].map((table) => rows(`${which} FROM ${table} GROUP BY k, s ORDER BY k, s`))]
+    const last = rows(
+      `SELECT IF(LAST_INSERT_ID() >= ${drawnFrom}, 'drawn', LAST_INSERT_ID()), (SELECT COUNT(*) > 0 FROM ${drawn} WHERE id = LAST_INSERT_ID())`,
+    )
+    // From here on LAST_INSERT_ID() is one of the sequence's, until something else is named.
+    const first = ok(`INSERT INTO ${drawn} (k, n, s) VALUES (${key()}, 0, ${text()})`)
+    return [first, insert, last, twice, ...[drawn, open].map((table) => rows(`${which} FROM ${table} GROUP BY k, s ORDER BY k, s`))]
   }
 
   #isolation(): Step[] {

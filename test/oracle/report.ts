@@ -37,6 +37,8 @@ export function printReport(report: Report, show: { differences: number; refused
   lines.push(
     `  differences: ${[...report.bySort].map(([what, count]) => `${what} ${count}`).join(', ') || 'none'}; wrong answers: ${report.wrong}`,
   )
+  for (const [sort, { count, example }] of [...report.warnings].sort((a, b) => b[1].count - a[1].count))
+    lines.push(`    ${String(count).padStart(5)} × ${sort}`, ...(show.differences > 0 ? [`            ${example.slice(-240)}`] : []))
   const shown = [...differences].sort((a, b) => rank(a) - rank(b)).slice(0, show.differences)
   for (const { sql, form, difference } of shown) lines.push('', `  ${difference.what} (${form}) ${sql}`, `  ${difference.detail}`)
   for (const [key, { count, examples }] of [...refusals].sort((a, b) => b[1].count - a[1].count).slice(0, show.refused))

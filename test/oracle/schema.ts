@@ -2,6 +2,8 @@
  * Tables of every kind of column, sharded in several ways, with rows that make collations, NULLs, padding and rounding matter. Ids are unique
  * in their table, so that any answer can be put in a full order.
  */
+import { stampedTables } from './moments.ts'
+import { type Placed, placedTables } from './placed.ts'
 import { probeTables, probeVschema } from './probe-tables.ts'
 import type { Dice } from './random.ts'
 
@@ -40,6 +42,8 @@ export type SchemaSpec = {
   readonly also: readonly string[]
   /** What comes before the names of all its tables. */
   readonly prefix: string
+  /** Tables by other vindexes (placed.ts). */
+  readonly placed: Placed
   readonly vschema: object
 }
 
@@ -129,17 +133,28 @@ export function makeSchema(dice: Dice, flavour: 'mariadb' | 'mysql', prefix: str
   const c = vtables[`${prefix}c`] as { column_vindexes: object[] }
   c.column_vindexes.push({ columns: ['n', 'id'], name: `${prefix}by_n` })
   vtables[index] = { column_vindexes: [{ column: 'n', name: 'hash' }] }
-  Object.assign(vtables, probeVschema(prefix))
+  const placed = placedTables(prefix, dice)
+  const [stamped, stampedVschema] = stampedTables(prefix)
+  Object.assign(vtables, probeVschema(prefix), placed.vschema, stampedVschema)
   return {
     tables,
     prefix,
     also: [
       `CREATE TABLE ${index} (n INT NOT NULL, id INT NOT NULL, keyspace_id VARBINARY(16) NOT NULL, PRIMARY KEY (n, id, keyspace_id))`,
       ...probeTables(prefix),
+      ...placed.creates,
+      ...stamped,
     ],
+    placed,
     vschema: {
       sharded: true,
-      vindexes: { hash: { type: 'hash' }, xx: { type: 'xxhash' }, loose: { type: 'unicode_loose_xxhash' }, [`${prefix}by_n`]: byN },
+      vindexes: {
+        hash: { type: 'hash' },
+        xx: { type: 'xxhash' },
+        loose: { type: 'unicode_loose_xxhash' },
+        [`${prefix}by_n`]: byN,
+        ...placed.vindexes,
+      },
       tables: vtables,
     },
   }

@@ -8,9 +8,20 @@ export const weights = {
   transaction: 0.04,
   /** Of SELECTs: how often as a prepared statement with parameters. */
   prepared: 0.25,
-  /** What `probes.ts` asks: a user variable, ids that are drawn or left open, another isolation level, what others write meanwhile, tables of an unsharded keyspace. */
-  probe: 0.056,
-  probes: { variable: 40, ids: 40, isolation: 15, meanwhile: 5, settings: 35, functions: 15, names: 10, beside: 30 },
+  /** What `probes.ts` asks: a user variable, ids that are drawn or left open, another isolation level, what others write meanwhile, tables of an unsharded keyspace, by other vindexes, what the time is. */
+  probe: 0.08,
+  probes: {
+    variable: 40,
+    ids: 40,
+    isolation: 15,
+    meanwhile: 5,
+    settings: 35,
+    functions: 15,
+    names: 10,
+    beside: 30,
+    placed: 70,
+    moments: 25,
+  },
   /** Of SELECTs of rows with a JSON column: one more item of it. */
   document: 0.5,
 

@@ -415,6 +415,8 @@ export type Routed<S> = {
   readonly merge: Merge | null
   /** First drawn id, to be reported as LAST_INSERT_ID. */
   readonly firstId: bigint | null
+  /** Which of `sends` has the last row of an INSERT. */
+  readonly lastRowAt?: number
   /** Instead of sends: rows are put together at one place. */
   readonly gather?: GatherPlan
   /** What an INSERT must put into lookups before its rows. */

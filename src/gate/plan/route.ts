@@ -233,6 +233,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   const everywhere: Piece[][] = []
   let drawn = 0
   let firstId: bigint | null = null
+  let lastShard: S | null = null
   const sequenced = plan.insert?.sequence != null
   const counted = plan.insert?.counted ?? null
   const entries: LookupEntry[] = []
@@ -254,6 +255,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
     const keyspaceId = idOfRow(plan, row, id, inputs)
     if (plan.insert !== null) entries.push(...entriesOfRow(plan.insert, row, keyspaceId, id, inputs))
     const shards = shardsOfRow(row, keyspaceId, inputs)
+    lastShard = shards === 'all' ? null : shards
     if (shards === 'all') everywhere.push(text as Piece[])
     else {
       const list = byShard.get(shards)
@@ -269,7 +271,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   if (plan.scatter.kind === 'refused' && byShard.size + everywhere.length > 1) throw planErrors.refused({ ...plan.scatter.refusal })
   const targets = everywhere.length > 0 ? inputs.shards : inputs.shards.filter((shard) => byShard.has(shard))
   const sends = targets.map((shard) => send(text, inputs, shard, null, everywhere.length > 0 ? everywhere : (byShard.get(shard) ?? [])))
-  return { sends, merge: null, firstId, entries }
+  return { sends, merge: null, firstId, entries, ...(lastShard === null ? {} : { lastRowAt: targets.indexOf(lastShard) }) }
 }
 
 function withId(pieces: readonly Piece[], slot: Slot): Piece[] {
