@@ -52,8 +52,16 @@ const marks = [
   [/\bNOT\b/i, 'HIGH_NOT_PRECEDENCE'],
 ] as const
 
+/** What either server's lexer takes for a function only before its parenthesis (the functions of its `lex.h`): of other names a space says nothing. */
+const spaced = new RegExp(
+  String.raw`\b(?:ADDDATE|ADD_MONTHS|BIT_AND|BIT_OR|BIT_XOR|CAST|COUNT|CUME_DIST|CURDATE|CURTIME|DATE_ADD|DATE_FORMAT|DATE_SUB|DECODE(?:_ORACLE)?|DENSE_RANK|EXTRACT|FIRST_VALUE|GROUP_CONCAT|` +
+    String.raw`JSON_ARRAYAGG|JSON_DUALITY_OBJECT|JSON_OBJECTAGG|JSON_TABLE|LAG|LAST_VALUE|LEAD|MAX|MEDIAN|MID|MIN|NOW|NTH_VALUE|NTILE|PERCENTILE_CONT|PERCENTILE_DISC|PERCENT_RANK|POSITION|RANK|ROW_NUMBER|` +
+    String.raw`SESSION_USER|ST_COLLECT|STD|STDDEV|STDDEV_POP|STDDEV_SAMP|SUBDATE|SUBSTR|SUBSTRING|SUM|SYSDATE|SYSTEM_USER|TRIM|TRIM_ORACLE|VARIANCE|VAR_POP|VAR_SAMP)(?:\s|/\*.*?\*/|(?:--|#)[^\n]*\n)+\(`,
+  'is',
+)
+
 /** Texts that are read otherwise: by the quotes of names, too, where those differ. */
-const undecidedMarks = [...marks, [/''|""/, 'EMPTY_STRING_IS_NULL'], [/\w\s+\(/, 'IGNORE_SPACE']] as const
+const undecidedMarks = [...marks, [/''|""/, 'EMPTY_STRING_IS_NULL'], [spaced, 'IGNORE_SPACE']] as const
 
 /** Errors: SW-GATE-048. */
 function refuseUndecided(sql: Buffer, { undecided }: UndecidedMode): void {
