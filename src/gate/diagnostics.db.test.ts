@@ -34,6 +34,41 @@ for (const flavour of flavours()) {
       return (rows as unknown[][]).map((row) => row[1] ?? row[0])
     }
 
+    test('over shards, a constant that is compared is warned of as often as on one server', async () => {
+      const statements = [
+        "'A' = 1",
+        "'A' < 1.5",
+        "id = 'a'",
+        "id <> 'a' OR w = 'b'",
+        "id IN ('a', 'b')",
+        "id + 'a' > 2",
+        "id + 0 BETWEEN 'a' AND 5",
+      ]
+      const [counts, ofOne] = await Promise.all(
+        ['wide', 'one'].map(async (keyspace) => {
+          const c = await client(keyspace)
+          await c.query('DELETE FROM t')
+          await c.query(`INSERT INTO t VALUES ${Array.from({ length: 12 }, (_, i) => `(${i}, '1')`).join()}`)
+          const told: unknown[] = []
+          for (const where of statements) {
+            await c.query(`SELECT id FROM t WHERE ${where}`)
+            told.push([
+              where,
+              (await said(c, 'query')).length,
+              ((await c.query('SHOW COUNT(*) WARNINGS'))[0] as unknown[][])[0]?.map(Number),
+            ])
+          }
+          await c.query('DELETE FROM t')
+          return told
+        }),
+      )
+      assert.deepEqual(counts, ofOne)
+      assert.deepEqual(
+        ofOne?.slice(0, 3).map((one) => (one as unknown[])[1]),
+        [1, 1, 1],
+      )
+    })
+
     // MySQL does not prepare SHOW WARNINGS.
     for (const form of flavour === 'mysql' ? (['query'] as const) : (['query', 'execute'] as const)) {
       for (const inTransaction of [false, true]) {

@@ -23,3 +23,26 @@ test('promise 10: a literal that is no text is told once, a row with such a valu
   assert.equal(mergedWarnings(2, [[invalid], [invalid]], 'text').count, 2)
   assert.equal(mergedWarnings(2, [[invalid], [invalid]], 'binary', 2).count, 2)
 })
+
+test('promise 10: a constant that is compared is told of once, and not once a shard; one that is converted for each row, for each', () => {
+  const of = (value: string): Warning => ['Warning', '1292', `Truncated incorrect DOUBLE value: '${value}'`]
+  const illegal: Warning = ['Warning', '1918', "Encountered illegal value 'a' when converting to DECIMAL"]
+  const compared = new Map([['a', 1]])
+  assert.deepEqual(mergedWarnings(4, [[of('a')], [of('a')], [of('a')], [of('a')]], 'text', 4, compared), { count: 1, list: [of('a')] })
+  assert.equal(mergedWarnings(4, [[illegal], [of('a'), illegal], [illegal]], 'binary', 4, compared).count, 2)
+  // Of rows: of other values, or more often than it stands in the text.
+  assert.equal(mergedWarnings(3, [[of('a'), of('b')], [of('b')]], 'text', 4, compared).count, 3)
+  assert.equal(
+    mergedWarnings(
+      5,
+      [
+        [of('a'), of('a')],
+        [of('a'), of('a'), of('a')],
+      ],
+      'text',
+      4,
+      compared,
+    ).count,
+    5,
+  )
+})

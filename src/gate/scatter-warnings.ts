@@ -18,16 +18,44 @@ export async function warningsOf(connection: Connection): Promise<Warning[]> {
   return result.rows.map(([level, code, message]) => [level?.toString() ?? null, code?.toString() ?? null, message?.toString() ?? null])
 }
 
+/** Of a value that is no number, or no time: 'a' of a comparison, or a row's. */
+const converted = new Set(['1292', '1918'])
+const valueIn = /\bvalue:? '(.*)'(?: when |$)/s
+
+/**
+ * What each shard says of a constant that it converted for itself. More often than it stands in the text: it was converted for each row.
+ *
+ * @returns how many of such a warning are too many
+ */
+function surplus(listed: readonly (readonly Warning[])[], compared: ReadonlyMap<string, number>): Map<string, number> {
+  const most = new Map<string, { told: number; most: number; constants: number }>()
+  for (const one of listed) {
+    const counts = new Map<string, number>()
+    for (const [, code, message] of one) {
+      const constants = converted.has(code ?? '') ? compared.get(valueIn.exec(message ?? '')?.[1] ?? '') : undefined
+      if (constants === undefined) continue
+      const name = `${code} ${message}`
+      counts.set(name, (counts.get(name) ?? 0) + 1)
+      const count = counts.get(name) ?? 0
+      const known = most.get(name) ?? { told: 0, most: 0, constants }
+      most.set(name, { ...known, told: known.told + 1, most: Math.max(known.most, count) })
+    }
+  }
+  return new Map([...most].flatMap(([name, found]) => (found.most <= found.constants ? [[name, found.told - found.most]] : [])))
+}
+
 /**
  * @param count as the servers' answers said; they list no more than max_error_count
  * @param listed of each shard that said something
  * @param read how many shards got the same text; null: each got rows of its own
+ * @param compared constants that servers convert once, and how often each stands in the text
  */
 export function mergedWarnings(
   count: number,
   listed: readonly (readonly Warning[])[],
   form: 'text' | 'binary',
   read: number | null = null,
+  compared: ReadonlyMap<string, number> = new Map(),
 ): { count: number; list: Warning[] } {
   const invalid = (one: readonly Warning[]): string => JSON.stringify(one.filter(([, code]) => code === invalidText))
   // Literals are alike everywhere; rows hardly are.
@@ -35,6 +63,13 @@ export function mergedWarnings(
   const isAboutText = ([, code]: Warning): boolean => aboutText.has(code ?? '') || (inLiterals && code === invalidText)
   // As often as the text has it (VALUES() twice): one shard says all of that.
   const teller = form === 'text' ? listed.find((one) => one.some(isAboutText)) : undefined
-  const list = listed.flatMap((one) => (one === teller ? one : one.filter((warning) => !isAboutText(warning))))
+  const tooMany = surplus(listed, compared)
+  const list = listed
+    .flatMap((one) => (one === teller ? one : one.filter((warning) => !isAboutText(warning))))
+    .filter(([, code, message]) => {
+      const left = tooMany.get(`${code} ${message}`) ?? 0
+      if (left > 0) tooMany.set(`${code} ${message}`, left - 1)
+      return left === 0
+    })
   return { count: count - listed.flat().length + list.length, list }
 }

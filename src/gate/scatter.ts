@@ -28,6 +28,7 @@ import { instantOf } from './instant.ts'
 import { drain, open, performed } from './part-stream.ts'
 import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
+import { comparedIn } from './compared-constants.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
@@ -152,7 +153,8 @@ export class Scatter {
       }
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
-        const { count, list } = mergedWarnings(warned, listed, options.form, parts.length)
+        const compared = listed.length < 2 ? undefined : comparedIn(parts[0], options.params, this.#runner.settings)
+        const { count, list } = mergedWarnings(warned, listed, options.form, parts.length, compared)
         writer.end(this.#runner.status, count)
         this.#runner.affectedRows = -1n
         this.#runner.warnings = count
