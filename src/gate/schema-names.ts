@@ -4,7 +4,7 @@
  */
 import type { Column } from '../mysql/connection.ts'
 import { HEADER_BYTES } from '../wire/frames.ts'
-import type { ShardView } from './view.ts'
+import type { KeyspaceView, ShardView } from './view.ts'
 
 /** The catalog, "def", with its length: every column definition begins so. */
 const catalogBytes = 4
@@ -27,6 +27,14 @@ function namesOf(shard: ShardView): Names | null {
 export function databaseOf({ keyspace }: Pick<ShardView, 'keyspace'>): string {
   const at = keyspace.indexOf('@')
   return at < 0 ? keyspace : keyspace.slice(0, at)
+}
+
+/** SHOW whose answer has the database's name in it, which is another one on the server. */
+export function showsDatabase({ shards }: Pick<KeyspaceView, 'shards'>, sql: Buffer): boolean {
+  // The letters S and h, small or capital: this is asked of every statement.
+  if (((sql[0] as number) | 0x20) !== 0x73 || ((sql[1] as number) | 0x20) !== 0x68) return false
+  if (shards[0] === undefined || shards[0].schema === databaseOf(shards[0])) return false
+  return /^SHOW\s+((FULL|EXTENDED)\s+)*(TABLES|CREATE\s+(DATABASE|SCHEMA))\b/i.test(sql.toString('latin1', 0, 100))
 }
 
 /** For one answer; null: its columns are named right as they are. */

@@ -25,7 +25,7 @@ import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExec
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
 import { decodeParameters } from './parameters.ts'
-import { renamedPrepared } from './schema-names.ts'
+import { renamedPrepared, showsDatabase } from './schema-names.ts'
 import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
 import type { Sharded } from './sharded.ts'
@@ -252,6 +252,8 @@ export class PreparedStatements {
     }
     if (p.readsVariables) this.#runner.connections.requireVariables(statement.keyspace)
     const { connections, transaction } = this.#runner
+    if (keyspace !== undefined && showsDatabase(keyspace, statement.text) && !connections.pinned && transaction === null)
+      return this.#sharded.execute(statement, c, longData, signal)
     if (p.needsPrevious === 'found-rows' && connections.atHand === null && !connections.pinned && transaction === null)
       throw notTheFoundRows()
     const sent = this.#sent(statement, p)

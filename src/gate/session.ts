@@ -47,6 +47,7 @@ import { SeveralAnswers } from './several-answers.ts'
 import { requireSeveral, statementsOf } from './several-statements.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
+import { showsDatabase } from './schema-names.ts'
 import type { UserRecord } from '../topology/records.ts'
 
 const emptyPins = [] as const
@@ -627,6 +628,8 @@ export class Session implements OwnSession {
     if (relay.needsPrevious === 'found-rows' && nothingLeft) throw notTheFoundRows()
     // What the gate knows of it is of a statement that no connection has seen.
     if (relay.needsPrevious === 'conditions' && (nothingLeft || runner.connections.said !== null)) throw notTheConditions()
+    const free = !runner.connections.pinned && runner.transaction === null
+    if (free && view !== undefined && showsDatabase(view, sql)) return this.#sharded.query(target, sql, this.#abort.signal, null)
     if (elsewhere !== null && view?.record.sharded === true) return this.#sharded.query(target, sql, this.#abort.signal, null)
     return this.#relay(target, elsewhere === null ? framed() : framedQuery(elsewhere.sql), relay)
   }

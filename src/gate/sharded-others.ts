@@ -11,7 +11,9 @@ import type { DdlPlan, ExplainPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from
 import { planErrors } from './plan/errors.ts'
 import { marked } from './inner-statements.ts'
 import { refuseMoved, tellOthers } from './moved-tables.ts'
+import { onServer } from './on-server.ts'
 import { slotValue } from './plan/render.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
 import { spanText } from '../sql/splice.ts'
 import { routePlan } from './plan/route.ts'
 import { createdTrigger, requireHarmless } from './plan/triggers.ts'
@@ -19,6 +21,7 @@ import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
+import { databaseOf } from './schema-names.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
 import { hasMode } from './sql-mode.ts'
 import type { ShardView } from './view.ts'
@@ -135,10 +138,19 @@ export class OtherStatements {
     const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
     const shard = keyspace.shards[0] as ShardView
     const text = this.#context.render(plan.text, e, keyspace, shard)
-    if (plan.what === 'TABLES' && shard.schema !== keyspace.name) {
+    const database = databaseOf(keyspace.shards[0] as ShardView)
+    if (/^CREATE (DATABASE|SCHEMA)$/.test(plan.what) && shard.schema !== database) {
+      const { core, runner, client } = this.#context
+      const answer = await onServer(core, runner, keyspace.name, e.signal, ({ connection }) => connection.query(text))
+      const [row] = answer.kind === 'rows' ? answer.rows : []
+      const made = row?.[1]?.toString('utf8').replace(quoteIdentifier(shard.schema), () => quoteIdentifier(database)) ?? null
+      client.write(rowsFrames([textColumn('Database', 64), textColumn('Create Database', 1024)], [[database, made]], this.#as(e)))
+      return null
+    }
+    if (plan.what === 'TABLES' && shard.schema !== database) {
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
-      const named = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${keyspace.name}`)
+      const named = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${database}`)
       const column = (c: Column): Column => ({ ...c, name: named(c.name), orgName: named(c.orgName) })
       const result = await this.#context.scatter.read([{ shard, text }], merge, null, {
         form: e.form,

@@ -6,6 +6,7 @@ import { isTold } from '../schemata.ts'
 import type { Catalog } from './catalog.ts'
 import { planErrors } from './errors.ts'
 import type { LocalPlan, Piece, Plan, RoutedPlan, SetAssignment, SetValue, ShowPlan, Slot, Text } from './plan.ts'
+import { isSystemSchema } from './scope.ts'
 import { limitOf } from './select-parts.ts'
 import { bare, slotOf } from './slots.ts'
 
@@ -56,7 +57,8 @@ export function planLocal(statement: Extract<Statement, { kind: 'query' }>, othe
 }
 
 export function planShow(statement: Extract<Statement, { kind: 'show' }>, current: string | null, catalog: Catalog): ShowPlan {
-  const keyspace = statement.schema?.text ?? current
+  // Of a server's own tables any shard tells.
+  const keyspace = statement.schema === null || isSystemSchema(statement.schema.text) ? current : statement.schema.text
   const pieces: Piece[] = []
   const schema = statement.schema
   // The database has another name on the shard: `SHOW … FROM app` and `SHOW CREATE TABLE app.t` name it.
