@@ -191,7 +191,7 @@ for (const times of [1, factor]) {
       report = await mover.run(({ state }) => state === 'running')
     })
     say(
-      `copied in ${seconds.toFixed(1)} s: ${(report as StreamReport | null)?.copy.sourceRowsRead ?? 0} rows, ${tables.length} tables, ${((seconds * 1000) / tables.length).toFixed(0)} ms a table`,
+      `copied in ${seconds.toFixed(1)} s: ${(report as StreamReport | null)?.copy.sourceRowsRead ?? 0} rows, ${tables.length} tables, ${((seconds * 1000) / tables.length).toFixed(0)} ms a table; mover at most ${peakMb(mover.pid)} MB by then`,
     )
     await shape.follow({ schema, size, mover, say })
     const peak = peakMb(mover.pid)
