@@ -55,7 +55,7 @@ export async function askedSchemata(
   const lexed = lexStatement(text, mode)
   const statement = parsed(lexed)
   if (statement === null || !readsRows(statement)) {
-    if ((statement === null || statement.kind === 'other') && rowVerbs.has(wordAt(lexed, 0))) requireAlike(core, access, session)
+    if (!showing.has(wordAt(lexed, 0))) requireAlike(core, access, session)
     return null
   }
   const { texts, parameters, ofOne } = namedIn(statement, lexed)
@@ -81,7 +81,8 @@ export async function askedSchemata(
   return { sql: told ?? text, keyspace: isElsewhere ? target : null, shown, parameters }
 }
 
-const rowVerbs = new Set(['SELECT', 'WITH', '(', 'INSERT', 'REPLACE', 'UPDATE', 'DELETE'])
+/** They show what a server's tables are, or make something that asks later. */
+const showing = new Set(['SHOW', 'DESC', 'DESCRIBE', 'EXPLAIN', 'HELP', 'CREATE', 'ALTER', 'DROP'])
 
 function isShown(core: Core, access: Asking['access'], name: string): boolean {
   return core.watch.view.keyspaces.get(name)?.role === 'primary' && (!access.restricted || access.maySee(name))

@@ -129,6 +129,19 @@ for (const flavour of flavours()) {
         assert.equal(await count(guest, `SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_SCHEMA = '${schema}'`), 0, schema)
     })
 
+    test('no form of a question shows what the user may not see', async () => {
+      const guest = await client('renamed', 'guest')
+      for (const sql of [
+        'SELECT TABLE_SCHEMA FROM information_schema.TABLES AS of_server',
+        'SELECT TABLE_SCHEMA FROM information_schema.TABLES t JOIN (SELECT 1 AS of_server) x',
+        'TABLE information_schema.SCHEMATA',
+        'SET @n = (SELECT MAX(TABLE_SCHEMA) FROM information_schema.TABLES)',
+      ]) {
+        await assert.rejects(guest.query(sql), /SW-GATE-(012|029)/, sql)
+        if (!sql.startsWith('SET')) await assert.rejects(guest.execute(sql), /SW-GATE-(012|029)/, sql)
+      }
+    })
+
     test('of several keyspaces one is asked at a time', async () => {
       const c = await client('shop')
       await assert.rejects(

@@ -11,6 +11,7 @@ import { literalValue } from '../sql/literal.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { splice, type Edit } from '../sql/splice.ts'
 import { walkExpr, walkStatement, type Visitor } from '../sql/walk.ts'
+import { gateErrors } from './errors.ts'
 import type { Relay } from './passthrough.ts'
 import { literal } from './session-calls.ts'
 
@@ -43,15 +44,21 @@ const texts = new Set(['VIEW_DEFINITION'])
 
 const asking = new WeakMap<Relay, boolean>()
 
-/** Whether it names information_schema, and is not told yet. */
+/** Whether it names information_schema. Errors: SW-GATE-012 a client's own text looks as if it was told already: it would be answered by all that stands on the server. */
 export function asksSchemata(relay: Relay, lex: () => Lexed): boolean {
   if (relay.qualifiers.length === 0) return false
   let asks = asking.get(relay)
   if (asks === undefined) {
     const lexed = lex()
-    asks = relay.qualifiers.some((token) => isInformationSchema(textOf(lexed, token))) && !isTold(lexed)
+    asks = relay.qualifiers.some((token) => isInformationSchema(textOf(lexed, token)))
     asking.set(relay, asks)
   }
+  if (asks && isTold(lex()))
+    throw gateErrors.notForwarded({
+      construct: `${told} in a question to information_schema`,
+      reason: "it is the gate's own name for a server's table",
+      fix: 'choose another alias',
+    })
   return asks
 }
 
