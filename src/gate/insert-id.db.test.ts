@@ -177,6 +177,40 @@ for (const flavour of flavours()) {
       assert.deepEqual(said.slice(0, 4), [9804n, true, 9805n, true])
     })
 
+    test('promise 10: an id that the client gives, in a keyspace that is not sharded, is no LAST_INSERT_ID()', async () => {
+      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
+      await using own = await connect({ ...account, port: server.port, database: 'one' })
+      await using c = await connect({ ...account, port, database: 'ids' })
+      const said: unknown[][] = [[], []]
+      await admin.query('CREATE TABLE one.own_ids (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT, s VARCHAR(4))')
+      await admin.query('CREATE TABLE ids.own_ids LIKE one.own_ids')
+      for (const [i, on] of [own, c].entries()) {
+        const tell = async (sql: string, params: readonly (number | string)[] | null = null): Promise<void> => {
+          const statement = params === null ? null : await on.prepare(sql)
+          const result = await (statement === null ? on.query(sql) : statement.execute(params ?? []))
+          statement?.close()
+          said[i]?.push([sql, result.kind === 'ok' ? result.insertId : null, result.warnings])
+          if (result.warnings > 0) said[i]?.push(await on.allText('SHOW WARNINGS'))
+          said[i]?.push(await on.value('SELECT LAST_INSERT_ID()'))
+        }
+        await tell("INSERT INTO own_ids (n, s) VALUES (7, 'it''s')")
+        await tell('INSERT INTO own_ids (id, n) VALUES (40, 1)')
+        await tell("INSERT IGNORE INTO own_ids (id, s) VALUES (50, 'too long')")
+        await tell('INSERT INTO own_ids (id, n) VALUES (30 + 30, 1)')
+        await tell('INSERT INTO own_ids SELECT 70, n, s FROM own_ids WHERE id = 40')
+        await tell('INSERT INTO own_ids (id, n) VALUES (?, 1)', [80])
+        await tell('INSERT INTO own_ids (id, n) VALUES (?, 1)', ['90'])
+        await tell('INSERT INTO own_ids (n, s) VALUES (?, ?)', [3, 'x'])
+        await tell('INSERT INTO own_ids (id, n) VALUES (70000, 1), (70001, 1)')
+        await tell('INSERT INTO own_ids (n) VALUES (1), (2)')
+        await on.query('BEGIN')
+        await tell('INSERT INTO own_ids (id, n) VALUES (80000, 1)')
+        await on.query('COMMIT')
+        await tell('REPLACE INTO own_ids (id, n) VALUES (40, 2)')
+      }
+      assert.deepEqual(said[1], said[0])
+    })
+
     test('promise 10: rows that are computed of parameters draw ids and have their lookups, each on its shard or made at one place', async () => {
       const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
       await using own = await connect({ ...account, port: server.port, database: 'one' })

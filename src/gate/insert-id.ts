@@ -25,6 +25,30 @@ export function namedId(
   return { insertId: firstId, last: firstId }
 }
 
+const textBytesMax = 64 * 1024
+const textLiteral = /'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"/gs
+/** Rows of literals, parameters and the time. */
+const plainRows = /\bVALUES?\s*((?:[\s,()?]|-?\d[\d.]*|NULL|DEFAULT|NOW\(\d?\)|CURRENT_TIMESTAMP)+);?\s*$/i
+
+/**
+ * A server names the id of a row that it was given as it names one that it drew, and only of the latter LAST_INSERT_ID() speaks. Which it was, the server tells when asked; an
+ * INSERT that has the id nowhere among plain values drew it, and need not ask.
+ *
+ * @param text with `?` for parameters
+ * @param sent what has the parameters
+ */
+export function mayGiveId(text: Buffer, sent: Buffer, id: bigint): boolean {
+  if (text.length > textBytesMax) return true
+  const digits = String(id)
+  const written = text.toString('latin1')
+  const values = plainRows.exec(written.replace(textLiteral, 'NULL'))?.[1]
+  if (values === undefined || written.includes(digits) || sent.includes(digits)) return true
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(id)
+  // As an integer of four bytes or eight, or a smaller one.
+  return values.includes('?') && sent.includes(bytes.subarray(0, id < 1n << 16n ? (id < 256n ? 1 : 2) : 4), 10)
+}
+
 export const askInsertId = 'SELECT LAST_INSERT_ID()'
 
 /** What it says. */

@@ -31,6 +31,8 @@ export type Request = {
   readonly readsVariables?: boolean
   /** It may set LAST_INSERT_ID() without telling so. */
   readonly setsInsertId?: boolean
+  /** Whether the id that its OK names may be one that it gave, which leaves LAST_INSERT_ID() as it was; left out: it never is, or the caller knows. */
+  readonly mayGiveId?: (id: bigint, framed: Buffer) => boolean
   /** An OK is not passed on: the caller makes its own of what it said. */
   readonly mute?: boolean
 }

@@ -17,6 +17,7 @@ import { gateErrors } from './errors.ts'
 import { lost, serverSaidNo } from './failed-statements.ts'
 import { askInsertId, insertIdOf } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
+import { warningsOf } from './scatter-warnings.ts'
 import type { Guard } from './guard.ts'
 import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
@@ -233,6 +234,7 @@ export class Runner implements TransactionHost {
     this.#relayer.quota = request.effect === 'write' ? null : this.guard.quota
     let sent = false
     let end: RelayEnd
+    let framed: Buffer
     try {
       // What others' triggers and functions have left there would be read.
       if (request.readsVariables === true && !this.connections.isPinned(backend) && (branch === null || !branch.begun))
@@ -242,8 +244,8 @@ export class Runner implements TransactionHost {
       else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)
       if (this.connections.variables.size > 0) await this.connections.tellVariables(backend, request)
       if (request.lastInsertId && this.insertIdOn === null) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
-      let framed = request.frame(backend, shard)
-      if (!Buffer.isBuffer(framed)) framed = await framed
+      const made = request.frame(backend, shard)
+      framed = Buffer.isBuffer(made) ? made : await made
       if (!request.needsPrevious) {
         this.connections.said = null
         this.ranOn = backend
@@ -269,7 +271,7 @@ export class Runner implements TransactionHost {
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
-    if (!end.hadRows) this.#readOk(end.frame)
+    if (!end.hadRows) await this.#readOk(end, backend, request, framed)
     else this.affectedRows = -1n
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
     if (request.whole === false) this.insertIdOn = request.keyspace
@@ -417,11 +419,18 @@ export class Runner implements TransactionHost {
     for (const sql of this.nextTransaction) await backend.connection.query(sql)
   }
 
-  #readOk(frame: Buffer): void {
-    const said = readOkFrame(frame)
+  async #readOk(end: RelayEnd, backend: Backend, request: Request, framed: Buffer): Promise<void> {
+    const said = readOkFrame(end.frame)
     if (said === null) return
     this.affectedRows = said.affectedRows
-    if (said.insertId !== 0n) this.lastInsertId = said.insertId
+    if (said.insertId === 0n) return
+    if (request.whole === false || request.setsInsertId === true || request.mayGiveId?.(said.insertId, framed) !== true) {
+      this.lastInsertId = said.insertId
+      return
+    }
+    // Asking makes the server forget what it warned of.
+    if (this.warnings > 0) this.connections.said = await warningsOf(backend.connection).catch(() => [])
+    this.lastInsertId = insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) ?? this.lastInsertId
   }
 
   /** Everything goes back; open transactions are rolled back. */

@@ -2,6 +2,7 @@
 import type { ClientCommand } from '../mysql/server-connection.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { frame } from '../wire/frames.ts'
+import { mayGiveId } from './insert-id.ts'
 import type { Access } from './access.ts'
 import { askedSchemata, requireShown, type Asked } from './asked-schemata.ts'
 import type { Backend } from './backend.ts'
@@ -275,6 +276,7 @@ export class PreparedStatements {
       whole: p.whole,
       readsVariables: p.readsVariables,
       setsInsertId: p.setsInsertId,
+      mayGiveId: (id, framed) => mayGiveId(statement.text, framed, id),
       frame: (backend) => {
         if (marked) markBefore((drawn = backend), p)
         const on = preparedFor(backend, statement)

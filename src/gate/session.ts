@@ -11,6 +11,7 @@ import type { Lexed } from '../sql/lexer.ts'
 import { capability, has } from '../wire/capabilities.ts'
 import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
+import { mayGiveId } from './insert-id.ts'
 import { cutOffSilent } from './abandoned.ts'
 import { Access } from './access.ts'
 import { askedSchemata, requireAlike } from './asked-schemata.ts'
@@ -653,6 +654,7 @@ export class Session implements OwnSession {
       whole: relay.whole !== false,
       readsVariables: relay.readsVariables === true,
       setsInsertId: relay.setsInsertId === true,
+      mayGiveId: (id, framed) => mayGiveId(framed.subarray(5), framed, id),
     }
     const answered = this.#runner.relay(request, this.#abort.signal)
     if (relay.unread === true) return this.#unread(answered)

@@ -66,6 +66,7 @@ export function beside(schema: SchemaSpec, dice: Dice): Step[] {
     () => [rows(`SELECT id FROM ${sharded} WHERE n IN (SELECT n FROM ${u}) ORDER BY id`)],
     () => [insert(text()), rows('SELECT @@warning_count'), all],
     () => [ok(`INSERT IGNORE INTO ${u} (id, n) VALUES (1, 1), (2, 2)`), rows('SELECT ROW_COUNT()'), all],
+    () => [ok(`INSERT IGNORE INTO ${u} (id, n) VALUES (${number()}, 1)`), rows('SELECT LAST_INSERT_ID() < 1000000'), all],
   ]
   return [...(dice.chance(0.4) ? [ok(`DELETE FROM ${u} WHERE id % 3 = ${dice.below(3)}`)] : []), ...dice.pick(cases)()]
 }
