@@ -207,6 +207,10 @@ for (const flavour of flavours()) {
         await tell('INSERT INTO own_ids (id, n) VALUES (80000, 1)')
         await on.query('COMMIT')
         await tell('REPLACE INTO own_ids (id, n) VALUES (40, 2)')
+        // On a connection on which another session drew one.
+        await using other = await connect({ ...account, port: on === own ? server.port : port, database: on === own ? 'one' : 'ids' })
+        await other.query('INSERT INTO own_ids (n) VALUES (8)')
+        await tell('INSERT INTO own_ids (id, n) VALUES (90000, 1)')
       }
       assert.deepEqual(said[1], said[0])
     })

@@ -430,7 +430,8 @@ export class Runner implements TransactionHost {
     }
     // Asking makes the server forget what it warned of.
     if (this.warnings > 0) this.connections.said = await warningsOf(backend.connection).catch(() => [])
-    this.lastInsertId = insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) ?? this.lastInsertId
+    // What the connection has from before is another session's.
+    if (insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) === said.insertId) this.lastInsertId = said.insertId
   }
 
   /** Everything goes back; open transactions are rolled back. */
