@@ -11,7 +11,7 @@ import { changeRun, freshRun } from './dualwrite-record.ts'
 import type { Desk } from './dualwrite-record.ts'
 import { dataOf, specOf } from './dualwrite-spec.ts'
 import type { DualWriteWorld } from './dualwrite-world.ts'
-import { readBetween, readersOf, startCounting, stopCounting } from './server-reads.ts'
+import { readBetween, readersByName, startCounting, stopCounting } from './server-reads.ts'
 import type { Place, Readers } from './server-reads.ts'
 import { withServer } from './servers.ts'
 
@@ -40,7 +40,11 @@ export async function readersLeft(world: DualWriteWorld, desk: Desk, run: Workfl
   })
   const figures = async (): Promise<Map<string, Readers>> => {
     const out = new Map<string, Readers>()
-    for (const id of servers) out.set(id, await withServer(world.store, id, 'admin', (connection) => readersOf(connection, placeOf(id))))
+    for (const id of servers)
+      out.set(
+        id,
+        await withServer(world.store, id, 'admin', (connection) => readersByName(connection, placeOf(id), desk.clock, look.signal)),
+      )
     return out
   }
   return counted(world, desk, run, servers, async (blind) => {

@@ -1,10 +1,13 @@
 /** Who reads a server, by its own figures: counted where the server had counted nothing, and unknown where it can't count (promises 6, 12). */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { createConnection } from 'node:net'
 import { test } from 'node:test'
+import { systemClock } from '../base/clock.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { readBetween, readersOf, startCounting, stopCounting } from './server-reads.ts'
+import { readBetween, readersByName, readersOf, startCounting, stopCounting } from './server-reads.ts'
 import type { Place } from './server-reads.ts'
 
 const place: Place = { schemas: ['app'], served: [] }
@@ -39,6 +42,12 @@ for (const flavour of flavours()) {
       (await look()).sessions.filter((user) => user === 'report'),
       ['report'],
     )
+    // Somebody who is logging in, and then is gone, has not used it.
+    const stranger = createConnection({ host: server.host, port: server.port })
+    await once(stranger, 'data')
+    assert.ok((await look()).sessions.includes('unauthenticated user'))
+    setTimeout(() => stranger.destroy(), 300)
+    assert.ok(!(await readersByName(admin, place, systemClock, AbortSignal.timeout(20_000))).sessions.includes('unauthenticated user'))
     await stopCounting(admin, noted[0] ?? [])
     const after = await look()
     await report.query('SELECT 1')

@@ -7,6 +7,7 @@
  * such a table and finds no row is not seen there on MariaDB; whoever sits in the schema is, and so is a statement under way that names it.
  * Sessions are listed beside: one that is idle now can read the next moment.
  */
+import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
@@ -103,6 +104,21 @@ async function leavesOut(connection: Connection): Promise<string | null> {
   )
   if (lost.length > 0) return `performance_schema has no room for all (${lost.map((row) => row['Variable_name']).join(', ')})`
   return null
+}
+
+/** Who is just logging in, of whichever account. */
+const loggingIn = 'unauthenticated user'
+/** Above the servers' `connect_timeout` of 10 s, which ends who does not. */
+const loginMsMax = 11_000
+
+/** `readersOf`, asked again while somebody is logging in: in a moment he has a name, or is gone. */
+export async function readersByName(connection: Connection, place: Place, clock: Clock, signal: AbortSignal): Promise<Readers> {
+  const untilMs = clock.monotonicMs() + loginMsMax
+  for (;;) {
+    const readers = await readersOf(connection, place)
+    if (!readers.sessions.includes(loggingIn) || clock.monotonicMs() >= untilMs) return readers
+    await clock.sleep(100, signal)
+  }
 }
 
 export async function readersOf(connection: Connection, place: Place): Promise<Readers> {
