@@ -33,6 +33,9 @@ for (const flavour of flavours()) {
         await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
         await admin.query(`CREATE TABLE ${schema}.${create}`)
         await admin.query(`CREATE TABLE ${schema}.watched (k INT PRIMARY KEY, n INT)`)
+        await admin.query(
+          `CREATE TABLE ${schema}.stamped (k INT, id INT, n INT, at DATETIME(6) DEFAULT NOW(6) ON UPDATE NOW(6), seen TIMESTAMP NULL ON UPDATE NOW(), PRIMARY KEY (id, k))`,
+        )
       }
       for (const name of shardNames)
         await admin.query(
@@ -42,7 +45,7 @@ for (const flavour of flavours()) {
       await addServer(store, 's1', server.port, flavour)
       await addUser(store, 'app', 'secret')
       const by = { column_vindexes: [{ column: 'k', name: 'hash' }] }
-      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { t: by, watched: by } }
+      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { t: by, watched: by, stamped: by } }
       await addKeyspace(
         store,
         'app',
@@ -90,6 +93,21 @@ for (const flavour of flavours()) {
       // Each stands where its key says: found by it alone.
       for (const { k, id } of await one.allText('SELECT k, id FROM t'))
         assert.equal(await c.value(`SELECT id FROM t WHERE k = ${k} AND id = ${id}`), id)
+    })
+
+    test('promise 10: a column that takes the time of an UPDATE by itself takes it when its row moves', async () => {
+      const asked = 'SELECT k, id, n, at, seen FROM stamped ORDER BY id'
+      for (const on of [c, one]) {
+        await on.query("SET time_zone = '+00:00', timestamp = 1600000000.5")
+        await on.query('INSERT INTO stamped (k, id) VALUES (1, 1), (2, 2), (3, 3), (4, 4), (7, 5)')
+        await on.query('SET timestamp = 1000000000.25')
+        await on.query('UPDATE stamped SET k = 7 WHERE id <> 2')
+        await on.query('SET timestamp = 1100000000.25')
+        await on.query('UPDATE stamped SET k = 8, at = at WHERE id = 4')
+        await on.query('SET timestamp = DEFAULT')
+      }
+      assert.deepEqual(await c.allText(asked), await one.allText(asked))
+      assert.equal(await c.value('SELECT at FROM stamped WHERE id = 1'), '2001-09-09 01:46:40.250000')
     })
 
     test('promise 10: duplicates are refused and nothing has moved; a transaction can undo it; triggers are not passed over', async () => {
