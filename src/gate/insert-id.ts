@@ -25,10 +25,11 @@ export function namedId(
   return { insertId: firstId, last: firstId }
 }
 
-const textBytesMax = 64 * 1024
-const textLiteral = /'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"/gs
-/** Rows of literals, parameters and the time. */
-const plainRows = /\bVALUES?\s*((?:[\s,()?]|-?\d[\d.]*|NULL|DEFAULT|NOW\(\d?\)|CURRENT_TIMESTAMP)+);?\s*$/i
+const textBytesMax = 16 * 1024
+const firstValues = /\bVALUES?\s*(?=\()/i
+/** Of rows of literals, parameters and the time: one after the other, without a way back, so that reading them takes the time of their length. */
+const plainToken =
+  /[\s,()?;]+|-?\d[\d.]*(?![\w.])|(?:NULL|DEFAULT|CURRENT_TIMESTAMP)\b|NOW\(\d?\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/isy
 
 /**
  * A server names the id of a row that it was given as it names one that it drew, and only of the latter LAST_INSERT_ID() speaks. Which it was, the server tells when asked; an
@@ -41,12 +42,19 @@ export function mayGiveId(text: Buffer, sent: Buffer, id: bigint): boolean {
   if (text.length > textBytesMax) return true
   const digits = String(id)
   const written = text.toString('latin1')
-  const values = plainRows.exec(written.replace(textLiteral, 'NULL'))?.[1]
-  if (values === undefined || written.includes(digits) || sent.includes(digits)) return true
+  if (written.includes(digits) || sent.includes(digits) || !hasPlainRows(written)) return true
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64LE(id)
   // As an integer of four bytes or eight, or a smaller one.
-  return values.includes('?') && sent.includes(bytes.subarray(0, id < 1n << 16n ? (id < 256n ? 1 : 2) : 4), 10)
+  return written.includes('?') && sent.includes(bytes.subarray(0, id < 1n << 16n ? (id < 256n ? 1 : 2) : 4), 10)
+}
+
+function hasPlainRows(written: string): boolean {
+  const values = firstValues.exec(written)
+  if (values === null) return false
+  plainToken.lastIndex = values.index + values[0].length
+  while (plainToken.lastIndex < written.length) if (!plainToken.test(written)) return false
+  return true
 }
 
 export const askInsertId = 'SELECT LAST_INSERT_ID()'
