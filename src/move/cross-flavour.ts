@@ -50,7 +50,7 @@ function tableFindings(table: TableInfo, from: FlavourName, to: FlavourName, col
     // MySQL tells a column's check as one of the table.
     if (element.kind !== 'column' && element.kind !== 'other') continue
     // Of what is said of it, without its name, comment and default.
-    const said = /SRID \d+|COMPRESSED|NOT ENFORCED/.exec(element.text.replace(/'(?:[^'\\]+|\\.|'')*'|`(?:[^`]|``)*`/gs, "''"))?.[0]
+    const said = /SRID \d+|COMPRESSED|NOT ENFORCED/.exec(element.text.replace(/'(?:[^'\\]|\\.|'')*'|`(?:[^`]|``)*`/gs, "''"))?.[0]
     if (said !== undefined && !(to === 'mysql' && said.startsWith('SRID'))) refuse(nameOf(element), said)
   }
   return distinct(findings)
