@@ -139,6 +139,7 @@ test('SET: constants are kept, expressions are computed, the rest is passed on',
   assert.deepEqual(computed("SET @a = 1, sql_mode = CONCAT(@@sql_mode, ',ANSI'), autocommit = @old, time_zone = 'UTC', timestamp = @t"), [
     { at: 1, expression: "CONCAT(@@sql_mode, ',ANSI')" },
     { at: 2, expression: '@old' },
+    { at: 4, expression: '@t' },
   ])
   assert.deepEqual(computed('SET SESSION tx_isolation = DEFAULT'), [{ at: 0, expression: '@@global.tx_isolation' }])
   assert.deepEqual(set('SET @A = 1 + 2, @`b c` = 4').variables, [
