@@ -28,8 +28,7 @@ export function namedId(
 const textBytesMax = 16 * 1024
 const firstValues = /\bVALUES?\s*(?=\()/i
 /** Of rows of literals, parameters and the time: one after the other, without a way back, so that reading them takes the time of their length. */
-const plainToken =
-  /[\s,()?;]+|-?\d[\d.]*(?![\w.])|(?:NULL|DEFAULT|CURRENT_TIMESTAMP)\b|NOW\(\d?\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/isy
+const plainToken = /[\s,()?;]+|-?\d[\d.]*(?![\w.])|(?:NULL|DEFAULT|CURRENT_TIMESTAMP)\b|NOW\(\d?\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/isy
 
 /**
  * A server names the id of a row that it was given as it names one that it drew, and only of the latter LAST_INSERT_ID() speaks. Which it was, the server tells when asked; an
