@@ -324,7 +324,10 @@ export class Analysis {
     for (const { operand, low, high } of boundsOf(expr)) {
       const inner = bare(operand)
       const bound = inner.kind === 'column' ? scope.resolve(inner) : null
-      if (bound !== null) this.groups.bound(bound, low && slotOf(bare(low)), high && slotOf(bare(high)), context)
+      const [from, to] = [low && slotOf(bare(low)), high && slotOf(bare(high))]
+      // Of what type all of a BETWEEN is compared is its two bounds' together.
+      const known = low === null || high === null || (from !== null && to !== null)
+      if (bound !== null && known) this.groups.bound(bound, from, to, context)
     }
     for (const { bound, slots } of alternativesOf(expr, scope).values()) this.groups.restrict(bound, slots, context)
   }

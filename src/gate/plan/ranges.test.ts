@@ -13,6 +13,9 @@ test('promise 10: ranges of a vindex that keeps order, and the first columns of 
   assert.deepEqual(at('DELETE FROM ranked WHERE k BETWEEN ? AND ?', [integerValue(1n), integerValue(9n)]), ['-40'])
   // What the server would compare as something else bounds nothing.
   assert.equal(at("SELECT n FROM ranked WHERE k BETWEEN '5x' AND '6x'").length, 4)
+  // Nor does one bound beside such a one: all of it is compared as numbers then.
+  for (const bounds of ["5 AND '6x'", "'5x' AND 6", '1 + 1 AND 6', '5 AND 3 + 3'])
+    assert.equal(at(`SELECT n FROM ranked WHERE k BETWEEN ${bounds}`).length, 4, bounds)
   assert.equal(at('SELECT n FROM ranked WHERE k NOT BETWEEN 5 AND 6').length, 4)
   assert.equal(at(`SELECT n FROM ranked WHERE k BETWEEN 5 AND 6 OR n = 1`).length, 4)
   assert.deepEqual(at("SELECT id FROM placed WHERE region = 'a'"), ['40-80'])

@@ -170,14 +170,17 @@ export function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): r
   }
 }
 
-/** A bound that can't be told exactly is open. */
+/** A bound that can't be told exactly is open, and the other one with it. */
 function shardsBetween<S>({ vindex, column, low, high }: Extract<Destination, { kind: 'between' }>, inputs: RouteInputs<S>): readonly S[] {
   const of = (slot: Slot | null): VindexValue | null => {
     if (slot === null) return null
     const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text)
     return value === 'unknown' || value === 'nothing' ? null : value
   }
-  const range = vindex.mapBetween?.(of(low), of(high))
+  const [from, to] = [of(low), of(high)]
+  // A number beside a text makes all of a BETWEEN a comparison of numbers.
+  if (low !== null && high !== null && (from === null || to === null)) return inputs.shards
+  const range = vindex.mapBetween?.(from, to)
   if (range === undefined || inputs.shardsIn === undefined) return inputs.shards
   return range === null ? [] : inputs.shardsIn(range)
 }
