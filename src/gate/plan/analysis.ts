@@ -325,9 +325,7 @@ export class Analysis {
       const inner = bare(operand)
       const bound = inner.kind === 'column' ? scope.resolve(inner) : null
       const [from, to] = [low && slotOf(bare(low)), high && slotOf(bare(high))]
-      // Of what type all of a BETWEEN is compared is its two bounds' together.
-      const known = low === null || high === null || (from !== null && to !== null)
-      if (bound !== null && known) this.groups.bound(bound, from, to, context)
+      if (bound !== null && (low === null || high === null || (from !== null && to !== null))) this.groups.bound(bound, from, to, context)
     }
     for (const { bound, slots } of alternativesOf(expr, scope).values()) this.groups.restrict(bound, slots, context)
   }

@@ -1,4 +1,4 @@
-/** BETWEEN and comparisons, as bounds of what stands in them. Bounds are held inclusive: a row more asked for costs nothing but time. */
+/** BETWEEN and comparisons, as bounds of what stands in them. Bounds are held inclusive: a row more asked for costs nothing but time. Of what type all of a BETWEEN is compared is its two bounds' matter together: who knows one only knows nothing. */
 import type { Expr } from '../../sql/ast.ts'
 
 export type Bounds = { readonly operand: Expr; readonly low: Expr | null; readonly high: Expr | null }
