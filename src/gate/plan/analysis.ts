@@ -322,9 +322,8 @@ export class Analysis {
     }
     if (expr.kind === 'in' && !expr.not) this.#membership(expr, scope)
     for (const { operand, low, high } of boundsOf(expr)) {
-      const inner = bare(operand)
+      const [inner, from, to] = [bare(operand), low && slotOf(bare(low)), high && slotOf(bare(high))]
       const bound = inner.kind === 'column' ? scope.resolve(inner) : null
-      const [from, to] = [low && slotOf(bare(low)), high && slotOf(bare(high))]
       if (bound !== null && (low === null || high === null || (from !== null && to !== null))) this.groups.bound(bound, from, to, context)
     }
     for (const { bound, slots } of alternativesOf(expr, scope).values()) this.groups.restrict(bound, slots, context)
