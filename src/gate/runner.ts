@@ -271,8 +271,9 @@ export class Runner implements TransactionHost {
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
-    if (!end.hadRows) await this.#readOk(end, backend, request, framed)
-    else this.affectedRows = -1n
+    const asks = end.hadRows ? undefined : this.#readOk(end, backend, request, framed)
+    if (asks !== undefined) await asks
+    if (end.hadRows) this.affectedRows = -1n
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
     if (request.whole === false) this.insertIdOn = request.keyspace
     // An answer of rows does not tell what LAST_INSERT_ID(expr) has set.
@@ -419,19 +420,23 @@ export class Runner implements TransactionHost {
     for (const sql of this.nextTransaction) await backend.connection.query(sql)
   }
 
-  async #readOk(end: RelayEnd, backend: Backend, request: Request, framed: Buffer): Promise<void> {
+  /** What it gives is to be waited for: the server is asked. */
+  #readOk(end: RelayEnd, backend: Backend, request: Request, framed: Buffer): Promise<void> | undefined {
     const said = readOkFrame(end.frame)
-    if (said === null) return
+    if (said === null) return undefined
     this.affectedRows = said.affectedRows
-    if (said.insertId === 0n) return
-    if (request.whole === false || request.setsInsertId === true || request.mayGiveId?.(said.insertId, framed) !== true) {
-      this.lastInsertId = said.insertId
-      return
-    }
+    if (said.insertId === 0n) return undefined
+    if (request.whole !== false && request.setsInsertId !== true && request.mayGiveId?.(said.insertId, framed) === true)
+      return this.#knowGivenId(backend, said.insertId)
+    this.lastInsertId = said.insertId
+    return undefined
+  }
+
+  async #knowGivenId(backend: Backend, id: bigint): Promise<void> {
     // Asking makes the server forget what it warned of.
     if (this.warnings > 0) this.connections.said = await warningsOf(backend.connection).catch(() => [])
     // What the connection has from before is another session's.
-    if (insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) === said.insertId) this.lastInsertId = said.insertId
+    if (insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) === id) this.lastInsertId = id
   }
 
   /** Everything goes back; open transactions are rolled back. */
