@@ -9,7 +9,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { flavourOf, loggingIn } from '../mysql/flavour/flavour.ts'
 import { quoteString } from '../sql/quote.ts'
 
 /** Our accounts that look after a server or write rows; clients come as `sw_gate` or as themselves. */
@@ -106,8 +106,6 @@ async function leavesOut(connection: Connection): Promise<string | null> {
   return null
 }
 
-/** Who is just logging in, of whichever account. */
-const loggingIn = 'unauthenticated user'
 /** Above the servers' `connect_timeout` of 10 s, which ends who does not. */
 const loginMsMax = 11_000
 

@@ -75,7 +75,7 @@ export async function askedSchemata(
   // Others have used the lexer meanwhile.
   const again = lexStatement(text, mode)
   const all = [...core.watch.view.keyspaces.keys()].filter(visible)
-  const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: /mariadb/i.test(core.serverVersion) })
+  const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: core.isMariadb })
   if (told === null && calls.length === 0 && shown === own) return null
   const isElsewhere = target !== session && needs.schemas.length === 0
   return { sql: told ?? text, keyspace: isElsewhere ? target : null, shown, parameters }

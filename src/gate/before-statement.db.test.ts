@@ -3,14 +3,12 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { com } from '../wire/commands.ts'
 import { errorFrame } from './replies.ts'
-import { ServerError } from '../mysql/errors.ts'
-import type { Gate } from './gate.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 type Way = { readonly name: string; readonly end: (from: Socket) => void }
 const ways: readonly Way[] = [
@@ -23,11 +21,8 @@ const ways: readonly Way[] = [
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
-    let server: TestServer
-    let admin: Connection
+    let world: GateOnServer
     let network: FaultProxy
-    let gate: Gate
-    let port: number
     let client: Connection
     let interrupted = 0
 
@@ -44,35 +39,24 @@ for (const flavour of flavours()) {
     }
 
     before(async () => {
-      server = await testServer({ flavour })
-      admin = await connect(server.config)
-      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-      await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
-      for (const schema of ['one', 'two']) {
-        await admin.query(`CREATE DATABASE ${schema}`)
-        await admin.query(`CREATE TABLE ${schema}.t (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)`)
-      }
-      network = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
-      const store = new MemoryStore()
-      for (const id of ['s1', 's2']) await addServer(store, id, network.port, flavour)
-      await addUser(store, 'app', 'secret')
-      await addKeyspace(store, 'one', [{ name: '-', serverId: 's1', schema: 'one' }])
-      await addKeyspace(store, 'two', [{ name: '-', serverId: 's2', schema: 'two' }])
-      ;({ gate, port } = await startGate(store))
+      world = await gateOnServer({
+        flavour,
+        keyspaces: { one: 'one', two: 'two' },
+        tables: ['t (id BIGINT AUTO_INCREMENT PRIMARY KEY, n BIGINT)'],
+        through: async (port) => (network = await FaultProxy.start({ host: '127.0.0.1', port })).port,
+      })
     })
 
     beforeEach(async () => {
-      for (const schema of ['one', 'two']) await admin.query(`TRUNCATE TABLE ${schema}.t`)
-      client = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'one' })
+      for (const schema of world.schemas) await world.admin.query(`TRUNCATE TABLE ${schema}.t`)
+      client = await world.session('one')
       // An answer has been passed on: of the statement before.
       await client.query('SELECT * FROM t')
     })
 
     after(async () => {
-      await gate?.stop()
-      await admin?.close()
+      await world?.stop()
       await network?.[Symbol.asyncDispose]()
-      await server?.[Symbol.asyncDispose]()
     })
 
     for (const [i, way] of ways.entries()) {
@@ -90,7 +74,7 @@ for (const flavour of flavours()) {
         endAt('group_concat_max_len', way)
         await client.query('INSERT INTO t (n) VALUES (1)')
         assert.equal(interrupted, 1)
-        assert.equal(await admin.value('SELECT COUNT(*) FROM two.t'), '1')
+        assert.equal(await world.admin.value('SELECT COUNT(*) FROM two.t'), '1')
         await client.close()
       })
 
@@ -111,7 +95,7 @@ for (const flavour of flavours()) {
         endAt(com.stmtPrepare, way)
         await statement.execute(['7'])
         assert.equal(interrupted, 1)
-        assert.equal(await admin.value('SELECT GROUP_CONCAT(n) FROM one.t'), '7')
+        assert.equal(await world.admin.value('SELECT GROUP_CONCAT(n) FROM one.t'), '7')
         await client.close()
       })
 

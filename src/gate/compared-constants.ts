@@ -27,19 +27,15 @@ export function comparedConstants(text: Buffer, mode: LexerMode, parameter: (ind
   const elsewhere = new Set<string>()
   try {
     const lexed = lexer.lex(text, 0, mode)
-    const printed = (expr: Expr): string | null => {
-      const value = expr.kind === 'literal' ? literalValue(lexed, expr.span) : expr.kind === 'parameter' ? parameter(expr.index) : null
-      return value === null ? null : printedValue(value)
-    }
-    const isText = (item: Expr): boolean =>
-      item.kind === 'parameter'
-        ? parameter(item.index)?.type === 'text'
-        : item.kind === 'literal' && literalValue(lexed, item.span)?.type === 'text'
+    const valueIn = (expr: Expr): Value | null =>
+      expr.kind === 'literal' ? literalValue(lexed, expr.span) : expr.kind === 'parameter' ? parameter(expr.index) : null
     walkStatement(parse(lexed), {
       expr(node) {
         if (node.kind === 'binary' && comparisons.has(node.operator)) for (const side of [node.left, node.right]) compared.add(bare(side))
-        if (node.kind === 'in' && node.list.every((item) => isText(bare(item)))) for (const item of node.list) compared.add(bare(item))
-        const shown = printed(node)
+        if (node.kind === 'in' && node.list.every((item) => valueIn(bare(item))?.type === 'text'))
+          for (const item of node.list) compared.add(bare(item))
+        const value = valueIn(node)
+        const shown = value === null ? null : printedValue(value)
         if (shown === null) return
         if (compared.has(node)) counts.set(shown, (counts.get(shown) ?? 0) + 1)
         else elsewhere.add(shown)

@@ -93,6 +93,11 @@ export class Core {
     return /^10\.\d+\.\d+-mariadb/i.test(version) ? `5.5.5-${version}` : version
   }
 
+  /** Of the servers, or what clients are told they are. */
+  get isMariadb(): boolean {
+    return /mariadb/i.test(this.serverVersion)
+  }
+
   /** As SELECT VERSION() says. */
   get serverVersion(): string {
     if (this.config.serverVersion !== '') return this.config.serverVersion

@@ -4,6 +4,7 @@
  * LASTVAL(s) and PREVIOUS VALUE FOR s (MariaDB) tell what the connection drew last of a sequence. It is the session's own only on the connection that the session drew on, and only as long
  * as nobody else had that one in between: elsewhere it would be another session's, or NULL.
  */
+import type { RelayEnd } from '../mysql/connection.ts'
 import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
 import type { Backend } from './backend.ts'
 import { gateErrors } from './errors.ts'
@@ -32,20 +33,26 @@ export function asksLastGtid(words: Words, lexed: Lexed): boolean {
 
 type Marks = Pick<Relay, 'draws' | 'asksDrawn' | 'dropsSchema'>
 
-export function isMarked({ draws, asksDrawn, dropsSchema }: Partial<Marks>): boolean {
-  return dropsSchema === true || (draws !== undefined && draws.length > 0) || (asksDrawn !== undefined && asksDrawn.length > 0)
-}
-
-/** Before it is sent. Errors: SW-GATE-012. */
-export function markBefore(backend: Backend, { asksDrawn = [], dropsSchema }: Partial<Marks>): void {
-  if (dropsSchema === true) backend.dirty = true
-  if (backend.connection.flavour === 'mariadb') requireDrawn(backend, asksDrawn)
-}
-
-/** It was answered, and the connection is the session's still. */
-export function markDrawn(backend: Backend, draws: readonly string[]): void {
-  backend.drawn ??= new Set()
-  for (const sequence of draws) backend.drawn.add(sequence)
+/** Null: there is nothing to see to. `before`: it is about to be sent on that connection; errors: SW-GATE-012. `after`: its answer, and the connection is marked if it is the session's still. */
+export function marking(
+  { draws = [], asksDrawn = [], dropsSchema = false }: Partial<Marks>,
+  holder: Backend['holder'],
+): { readonly before: (backend: Backend) => void; readonly after: (answered: Promise<RelayEnd>) => Promise<void> } | null {
+  if (!dropsSchema && draws.length === 0 && asksDrawn.length === 0) return null
+  let on: Backend | null = null
+  return {
+    before(backend) {
+      on = backend
+      if (dropsSchema) backend.dirty = true
+      if (backend.connection.flavour === 'mariadb') requireDrawn(backend, asksDrawn)
+    },
+    async after(answered) {
+      const { kind } = await answered
+      if (kind !== 'ok' || draws.length === 0 || on?.holder !== holder) return
+      on.drawn ??= new Set()
+      for (const sequence of draws) on.drawn.add(sequence)
+    },
+  }
 }
 
 /** Errors: SW-GATE-012 the session has not drawn these on this connection. */

@@ -228,7 +228,7 @@ export class SessionContext {
   }
 
   #refuseModes(lexed: Lexed): void {
-    if (/mariadb/i.test(this.core.serverVersion) && hasMode(this.runner.settings, 'EMPTY_STRING_IS_NULL'))
+    if (this.core.isMariadb && hasMode(this.runner.settings, 'EMPTY_STRING_IS_NULL'))
       throw gateErrors.notForwarded({
         construct: 'sql_mode EMPTY_STRING_IS_NULL over several shards',
         reason: 'a row would be stored with NULL for a text by which it was routed',

@@ -6,7 +6,7 @@ import type { Backend } from './backend.ts'
 import { isGivenUp } from './deadlocks.ts'
 import { hasEnded } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
-import { judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
+import { isKilled, judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
 import type { Relayer } from './relay.ts'
 import { HalfAnswered, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
@@ -125,7 +125,7 @@ async function abandon(runner: Runner, { backend, transaction, branch }: Attempt
 
 export async function lost(runner: Runner, relayer: Relayer, error: Error, attempt: Attempt): Promise<{ kind: 'refused'; cause: Error }> {
   const { shard, backend, transaction, branch, sent } = attempt
-  const ended = !sent && error instanceof ServerError && error.kind === 'killed'
+  const ended = !sent && isKilled(error)
   if (!isConnectionLost(error) && !ended) {
     // A setting or BEGIN was refused before the statement was sent.
     const refused = error instanceof ServerError && (error.kind === 'readOnly' || (await isFenced(runner, relayer, error, attempt)))

@@ -69,6 +69,6 @@ export function isUnknown(error: unknown): boolean {
   return isConnectionLost(error) && error.outcome === 'outcomeUnknown'
 }
 
-export function isKilled(error: unknown): boolean {
+export function isKilled(error: unknown): error is ServerError {
   return error instanceof ServerError && error.kind === 'killed'
 }

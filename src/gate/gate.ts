@@ -41,8 +41,7 @@ import { TopologyWatch } from './topology-watch.ts'
 
 export type GateOptions = {
   store: Store
-  /** Port 0: the system chooses. `reusePort`: several processes on one port. */
-  /** `socket`: one that another process has bound, and hands on. */
+  /** Port 0: the system chooses. `reusePort`: several processes on one port. `socket`: one that another process has bound, and hands on. */
   listen: { host: string; port: number; reusePort?: boolean; socket?: object }
   log: Log
   clock: Clock
@@ -264,8 +263,8 @@ export class Gate {
       serverVersion: core.greetedVersion,
       threadId: this.#threadId(),
       // The one that clients of that family always have; whoever prefers the other is asked for it.
-      plugin: /mariadb/i.test(version) ? 'mysql_native_password' : 'caching_sha2_password',
-      extendedMetadata: /mariadb/i.test(version) && core.watch.view.extendedMetadata,
+      plugin: core.isMariadb ? 'mysql_native_password' : 'caching_sha2_password',
+      extendedMetadata: core.isMariadb && core.watch.view.extendedMetadata,
       packetBytesMax: core.config.packetBytesMax,
       authenticate: async (user, address) => {
         const pauseMs = this.#logins.pauseMs(user, address, core.clock.monotonicMs())

@@ -8,6 +8,7 @@
  * little: the first id drawn is named, unless all rows were met.
  */
 import type { Result } from '../mysql/connection.ts'
+import { HEADER_BYTES } from '../wire/frames.ts'
 import type { InsertPlan } from './plan/plan.ts'
 
 export type ShardSays = { readonly affectedRows: bigint; readonly insertId: bigint; readonly info: string }
@@ -46,6 +47,11 @@ export function mayGiveId(text: Buffer, sent: Buffer, id: bigint): boolean {
   bytes.writeBigUInt64LE(id)
   // As an integer of four bytes or eight, or a smaller one.
   return written.includes('?') && sent.includes(bytes.subarray(0, id < 1n << 16n ? (id < 256n ? 1 : 2) : 4), 10)
+}
+
+/** Of a COM_QUERY: its text stands in what is sent. */
+export function textMayGiveId(id: bigint, framed: Buffer): boolean {
+  return mayGiveId(framed.subarray(HEADER_BYTES + 1), framed, id)
 }
 
 function hasPlainRows(written: string): boolean {

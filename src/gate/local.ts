@@ -96,7 +96,7 @@ export function databases(core: Core, like: string | null, maySee: (keyspace: st
     .sort()
   const label = like === null ? 'Database' : `Database (${like})`
   const rows = names.map((n) => [n])
-  return rowsFrames([schemaColumn(label, /mariadb/i.test(core.serverVersion))], rows, as)
+  return rowsFrames([schemaColumn(label, core.isMariadb)], rows, as)
 }
 
 const privileges: Readonly<Record<Right, string>> = {

@@ -1,8 +1,9 @@
-import { isConnectionLost, ServerError } from '../mysql/errors.ts'
+import { isConnectionLost } from '../mysql/errors.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { lostBranch } from './failed-statements.ts'
+import { isKilled, isUnknown } from './failures.ts'
 import type { Runner } from './runner.ts'
 import { connectError } from './session-connections.ts'
 import { shardName } from './transaction.ts'
@@ -46,13 +47,13 @@ export async function onServer<T>(
       if (!ours) runner.connections.done(backend, false)
       return result
     } catch (error) {
-      const killed = error instanceof ServerError && error.kind === 'killed'
+      const killed = isKilled(error)
       // A server that has ended a session tells it before it closes.
       if (killed) backend.connection.destroy()
       if (!ours) runner.connections.done(backend, false)
       if (!killed && !isConnectionLost(error)) throw error
       if (transaction !== null && branch?.backend === backend) throw await lostBranch(runner, { shard, transaction, branch }, error)
-      const undone = !acts || (isConnectionLost(error) && error.outcome === 'nothingSent')
+      const undone = !acts || (!killed && !isUnknown(error))
       if (!again && !undone) throw error
       // Taken anew it tells that the session's state is lost.
       if (pinned) continue

@@ -51,7 +51,7 @@ export class OwnStatements {
 
   async run(p: Exclude<Passthrough, Relay>, lexed: Lexed, sql: Buffer): Promise<void> {
     // On MariaDB the earlier statement's are told until one uses a table, or fails.
-    if (!this.#isMariadb) this.#runner.connections.said = []
+    if (!this.#core.isMariadb) this.#runner.connections.said = []
     switch (p.kind) {
       case 'begin':
         await this.#runner.commit()
@@ -136,7 +136,7 @@ export class OwnStatements {
   /** SHOW WARNINGS, SHOW ERRORS and their COUNT(*), of what the session's last statement is known to have said. */
   async diagnostics(lexed: Lexed): Promise<void> {
     const words = new Words(lexed)
-    const mariadb = this.#isMariadb
+    const mariadb = this.#core.isMariadb
     this.#runner.affectedRows = -1n
     const said = this.#runner.connections.said ?? []
     const only = words.has('ERRORS')
@@ -154,10 +154,6 @@ export class OwnStatements {
     const own = initialNames(given)
     if (own !== null && this.#runner.settings.get('names') === own) return given
     return mariadb ? collation.utf8mb4 : collation.utf8mb4_0900
-  }
-
-  get #isMariadb(): boolean {
-    return /mariadb/i.test(this.#core.serverVersion)
   }
 
   ok(changes: SessionChange[] = []): void {

@@ -73,7 +73,7 @@ export class Runner implements TransactionHost {
   }
 
   get status(): number {
-    return sessionStatus(this.settings, this.transaction, this.core.serverVersion)
+    return sessionStatus(this.settings, this.transaction, this.core)
   }
 
   // ── TransactionHost ──
@@ -271,9 +271,11 @@ export class Runner implements TransactionHost {
       return { kind: 'done', end }
     }
     this.warnings = end.warnings
-    const asks = end.hadRows ? undefined : this.#readOk(end, backend, request, framed)
-    if (asks !== undefined) await asks
     if (end.hadRows) this.affectedRows = -1n
+    else {
+      const asks = this.#readOk(end, backend, request, framed)
+      if (asks !== undefined) await asks
+    }
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
     if (request.whole === false) this.insertIdOn = request.keyspace
     // An answer of rows does not tell what LAST_INSERT_ID(expr) has set.

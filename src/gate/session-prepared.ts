@@ -5,10 +5,9 @@ import { frame } from '../wire/frames.ts'
 import { mayGiveId } from './insert-id.ts'
 import type { Access } from './access.ts'
 import { askedSchemata, requireShown, type Asked } from './asked-schemata.ts'
-import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
-import { isMarked, markBefore, markDrawn } from './drawn.ts'
+import { marking } from './drawn.ts'
 import { gateErrors } from './errors.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
@@ -259,8 +258,7 @@ export class PreparedStatements {
       throw notTheFoundRows()
     const sent = this.#sent(statement, p)
     if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount))
-    let drawn: Backend | null = null
-    const marked = isMarked(p)
+    const marks = marking(p, connections)
     const request: Request = {
       keyspace: statement.keyspace,
       choose: firstShard,
@@ -271,14 +269,14 @@ export class PreparedStatements {
       pins: p.pins,
       lastInsertId: p.lastInsertId,
       needsPrevious: p.needsPrevious !== null,
-      keepAtHand: p.leavesFoundRows || marked,
+      keepAtHand: p.leavesFoundRows || marks !== null,
       outside: p.implicitCommit,
       whole: p.whole,
       readsVariables: p.readsVariables,
       setsInsertId: p.setsInsertId,
       mayGiveId: (id, framed) => mayGiveId(statement.text, framed, id),
       frame: (backend) => {
-        if (marked) markBefore((drawn = backend), p)
+        marks?.before(backend)
         const on = preparedFor(backend, statement)
         if (on !== undefined && longData.length === 0) return executionFrame(c, statement, on)
         return prepareOn(backend, statement.executionKey, sent).then((prepared) => {
@@ -295,10 +293,7 @@ export class PreparedStatements {
       return afterCommit(this.#core, this.#runner, ddl, () => this.#runner.relay(request, signal))
     }
     const answered = this.#runner.relay(request, signal)
-    if (p.draws.length === 0) return answered
-    return answered.then(({ kind }) => {
-      if (kind === 'ok' && drawn?.holder === connections) markDrawn(drawn, p.draws)
-    })
+    return marks === null ? answered : marks.after(answered)
   }
 
   /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */

@@ -1,17 +1,18 @@
 import { serverStatus } from '../wire/capabilities.ts'
+import type { Core } from './core.ts'
 import type { SessionSettings } from './settings.ts'
 import { hasMode } from './sql-mode.ts'
 import type { Transaction } from './transaction.ts'
 
 /** Status flags for answers that the gate makes itself. How a server found rows, and that it was slow, they do not say. */
-export function sessionStatus(settings: SessionSettings, transaction: Transaction | null, serverVersion: string): number {
+export function sessionStatus(settings: SessionSettings, transaction: Transaction | null, core: Pick<Core, 'isMariadb'>): number {
   let flags: number = settings.autocommit ? serverStatus.autocommit : 0
   if (transaction !== null && transaction.expelled === null && (transaction.explicit || transaction.branches.size > 0)) {
     flags |= serverStatus.inTransaction
     if (isReadOnly(settings, transaction)) flags |= serverStatus.inTransactionReadonly
   }
   if (hasMode(settings, 'NO_BACKSLASH_ESCAPES')) flags |= serverStatus.noBackslashEscapes
-  if (hasMode(settings, 'ANSI_QUOTES') && /mariadb/i.test(serverVersion)) flags |= serverStatus.ansiQuotes
+  if (hasMode(settings, 'ANSI_QUOTES') && core.isMariadb) flags |= serverStatus.ansiQuotes
   return flags
 }
 

@@ -11,20 +11,19 @@ import type { Lexed } from '../sql/lexer.ts'
 import { capability, has } from '../wire/capabilities.ts'
 import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
-import { mayGiveId } from './insert-id.ts'
 import { cutOffSilent } from './abandoned.ts'
 import { Access } from './access.ts'
 import { askedSchemata, requireAlike } from './asked-schemata.ts'
-import type { Backend } from './backend.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import { clientError } from './client-error.ts'
 import type { Core } from './core.ts'
 import { isGivenUp } from './deadlocks.ts'
 import { takeDiagnostics } from './diagnostics.ts'
-import { isMarked, markBefore, markDrawn } from './drawn.ts'
+import { marking } from './drawn.ts'
 import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
 import { InfileRelay } from './infile.ts'
+import { textMayGiveId } from './insert-id.ts'
 import { statistics } from './local.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
@@ -636,12 +635,11 @@ export class Session implements OwnSession {
   }
 
   #relay(keyspace: string, framed: Buffer, relay: Partial<Relay> & { effect: Relay['effect']; rereadable: boolean }): Promise<unknown> {
-    let on: Backend | null = null
-    const marked = isMarked(relay)
+    const marks = marking(relay, this.#runner.connections)
     const request: Request = {
       keyspace,
       choose: firstShard,
-      frame: marked ? (backend) => (markBefore((on = backend), relay), framed) : () => framed,
+      frame: marks === null ? () => framed : (backend) => (marks.before(backend), framed),
       bytes: framed.length,
       effect: relay.effect,
       rereadable: relay.rereadable,
@@ -649,19 +647,16 @@ export class Session implements OwnSession {
       pins: relay.pins ?? emptyPins,
       lastInsertId: relay.lastInsertId === true,
       needsPrevious: relay.needsPrevious != null,
-      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null || marked,
+      keepAtHand: relay.leavesFoundRows === true || relay.needsPrevious != null || marks !== null,
       outside: relay.implicitCommit === true,
       whole: relay.whole !== false,
       readsVariables: relay.readsVariables === true,
       setsInsertId: relay.setsInsertId === true,
-      mayGiveId: (id, framed) => mayGiveId(framed.subarray(5), framed, id),
+      mayGiveId: textMayGiveId,
     }
     const answered = this.#runner.relay(request, this.#abort.signal)
     if (relay.unread === true) return this.#unread(answered)
-    if (!marked) return answered
-    return answered.then(({ kind }) => {
-      if (kind === 'ok' && on?.holder === this.#runner.connections) markDrawn(on, relay.draws ?? [])
-    })
+    return marks === null ? answered : marks.after(answered)
   }
 
   /** What no server could read has left nothing: its connection is free again. */

@@ -56,7 +56,7 @@ export class OtherStatements {
       const label = typeof item.label === 'string' ? item.label : spanText(lexed, item.label)
       if (values[i]?.type === 'integer') return integerColumn(label)
       const column = textColumn(label, item.value.kind === 'session' && item.value.ref.kind === 'database' ? 64 : 256)
-      return /mariadb/i.test(this.#context.core.serverVersion) ? column : { ...column, decimals: 31, charset: collation.utf8mb4_0900 }
+      return this.#context.core.isMariadb ? column : { ...column, decimals: 31, charset: collation.utf8mb4_0900 }
     })
     const writer = new ResultWriter(
       this.#context.client,

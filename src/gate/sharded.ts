@@ -42,6 +42,7 @@ import { vexplain } from './vexplain.ts'
 import { unboundedReason } from './unbounded.ts'
 import { SeveralShards } from './sharded-several.ts'
 import type { ReadToken } from './branch-reads.ts'
+import { onOneServer } from './unsharded-target.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
@@ -146,7 +147,8 @@ export class Sharded {
   }
 
   async #run(e: Execution): Promise<void> {
-    let [others, doubted] = [0, false]
+    let others = 0
+    let doubted = false
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
@@ -351,7 +353,8 @@ export class Sharded {
     e: Execution,
     token: ReadToken | null,
   ): Promise<void> {
-    const [{ version }, { insert }] = [keyspace, plan]
+    const { version } = keyspace
+    const { insert } = plan
     const mute = firstId !== null || insert?.met === 'asked'
     const request: Request = {
       keyspace: keyspace.name,
@@ -391,10 +394,4 @@ export class Sharded {
     this.#runner.lastInsertId = named.last
     this.#client.write(okFrame(end.status, { ...said, insertId: named.insertId, warnings: end.warnings }))
   }
-}
-
-/** The unsharded keyspace that a statement is for. */
-function onOneServer(plan: Plan): string | null {
-  const routed = plan.kind === 'explain' ? plan.inner : plan
-  return routed.kind === 'routed' && !routed.sharded ? routed.keyspace : null
 }

@@ -11,6 +11,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
 import type { Relay } from './passthrough.ts'
+import type { Plan } from './plan/plan.ts'
 import { qualify, type Qualified } from './qualified.ts'
 import { isTold } from './schemata.ts'
 import type { SessionConnections } from './session-connections.ts'
@@ -82,4 +83,10 @@ export function namesSystem(relay: Relay, lexed: Lexed): boolean {
   return relay.qualifiers.some((token) =>
     systemSchemas.test(lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token))),
   )
+}
+
+/** The unsharded keyspace that a planned statement is for; null: it is for the shards of one. */
+export function onOneServer(plan: Plan): string | null {
+  const routed = plan.kind === 'explain' ? plan.inner : plan
+  return routed.kind === 'routed' && !routed.sharded ? routed.keyspace : null
 }

@@ -1,7 +1,7 @@
 /** Who is connected to a server, and which of them have a transaction open. Works without performance_schema. */
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { flavourOf, loggingIn } from '../mysql/flavour/flavour.ts'
 import type { Session } from '../mysql/flavour/flavour.ts'
 import type { OurNames } from './server-access.ts'
 
@@ -17,9 +17,8 @@ export type KilledSession = {
   readonly sinceMs: number | null
 }
 
-/** Not logged in yet. Where accounts were locked before it connected it never will be, so it counts nowhere but while locks are laid. */
-const connecting = 'unauthenticated user'
-const systemUsers = new Set(['system user', 'event_scheduler', connecting])
+/** Where accounts were locked before it connected, who is logging in never will be in, so it counts nowhere but while locks are laid. */
+const systemUsers = new Set(['system user', 'event_scheduler', loggingIn])
 const systemCommands = /^(Daemon|Binlog Dump|Slave|Replica|Group)/i
 
 /** Everybody but our own admin and mover, the server's threads, replication, and `spare` (user@host as in an account). */
@@ -44,7 +43,7 @@ export function isOpen({ transaction }: ClientSession): boolean {
 
 /** Sessions that are just logging in, of whichever account. */
 export async function listConnecting(connection: Connection): Promise<ClientSession[]> {
-  return (await flavourOf(connection).sessions(connection, 'start')).filter((session) => session.user === connecting)
+  return (await flavourOf(connection).sessions(connection, 'start')).filter((session) => session.user === loggingIn)
 }
 
 /** Ends sessions, all in one round trip; one that is gone already is no error. */

@@ -322,9 +322,9 @@ export class Analysis {
     }
     if (expr.kind === 'in' && !expr.not) this.#membership(expr, scope)
     for (const { operand, low, high } of boundsOf(expr)) {
-      const [inner, from, to] = [bare(operand), low && slotOf(bare(low)), high && slotOf(bare(high))]
+      const inner = bare(operand)
       const bound = inner.kind === 'column' ? scope.resolve(inner) : null
-      if (bound !== null && (low === null || high === null || (from !== null && to !== null))) this.groups.bound(bound, from, to, context)
+      if (bound !== null) this.groups.bound(bound, low, high, context)
     }
     for (const { bound, slots } of alternativesOf(expr, scope).values()) this.groups.restrict(bound, slots, context)
   }

@@ -49,6 +49,8 @@ export type Wanted = {
   readonly config?: Partial<GateConfig>
   /** MariaDB unless said. */
   readonly flavour?: LocalFlavour
+  /** The port by which the gate reaches the server, made of the server's own: with something between them. */
+  readonly through?: (port: number) => Promise<number>
   /** More settings of the server. */
   readonly settings?: Readonly<Record<string, string | number>>
 }
@@ -60,11 +62,12 @@ export async function gateOnServer({
   config = {},
   flavour = 'mariadb',
   settings = {},
+  through = (port) => Promise.resolve(port),
 }: Wanted): Promise<GateOnServer> {
   const server = await startMariadb(settings, flavour)
   const admin = await server.admin()
   const store = new MemoryStore()
-  await addServer(store, 's1', server.port, flavour)
+  await addServer(store, 's1', await through(server.port), flavour)
   const schemas: string[] = []
   for (const [name, sharded] of Object.entries(keyspaces)) {
     const shards = typeof sharded === 'string' ? { '-': sharded } : { '-80': `${name}_80`, '80-': `${name}_end` }

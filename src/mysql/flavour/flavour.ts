@@ -53,6 +53,9 @@ export type BinlogSettings = {
 
 export type BinlogProblem = { setting: string; value: string; wanted: string; why: string; fix: string }
 
+/** As both servers call who is logging in, of whichever account. */
+export const loggingIn = 'unauthenticated user'
+
 export type Session = {
   id: number
   user: string
