@@ -257,7 +257,6 @@ export class Gate {
   async #greet(socket: net.Socket): Promise<ServerConnection | null> {
     const core = this.#core
     if (core.membership.slot < 0) await this.#joining.catch(() => {})
-    const version = core.serverVersion
     const { secureContext, rsaKey } = this.#options
     return acceptClient(socket, {
       serverVersion: core.greetedVersion,

@@ -39,7 +39,8 @@ export function landedRange({ table, completes }: Chunk, part: ChunkPart, target
   const { path, lo, hi } = completes
   const before = completes.before[target] ?? { rows: 0, bytes: 0 }
   // As read: what was dropped here the tail has brought. Rows read and rows landed are then the same, and what is left over was read in vain.
-  const [rows, bytes] = [before.rows + part.rows, before.bytes + part.bytes]
+  const rows = before.rows + part.rows
+  const bytes = before.bytes + part.bytes
   return { table: table.name, first: path, path, lo, hi, rows, bytes, chunks: 1, work }
 }
 

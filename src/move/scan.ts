@@ -76,7 +76,8 @@ export function landedSum(
 ): LandedSum {
   const { segments, of, cuts } = cutUp(landed, targetCount)
   const isWhole = wholeRanges(segments, cuts.length)
-  let [chunks, chunkRows] = [0, 0]
+  let chunks = 0
+  let chunkRows = 0
   for (const [target, ranges] of of.entries())
     for (const { range, from, to } of ranges) {
       if (!isWhole(from, to)) continue
@@ -84,12 +85,13 @@ export function landedSum(
       // Each stands on every target.
       if (target === 0) chunks += range.chunks
     }
+  const { rowsLanded, complete } = planScan(landed, targetCount)
   return {
-    rows: landed.reduce((sum, { rows }) => sum + rows, 0),
+    rows: rowsLanded,
     bytes: landed.reduce((sum, { bytes }) => sum + bytes, 0),
     chunks,
     chunkRows,
-    complete: planScan(landed, targetCount).complete,
+    complete,
   }
 }
 

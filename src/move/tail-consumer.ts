@@ -208,8 +208,8 @@ export class TailConsumer {
       committedAtMs: this.#committedAtMs,
       rowChanges: this.#latest.rowChanges + this.#groupRows,
     }
-    const [inParts, has] = [this.#inParts, (target: number): boolean => this.#has(target, at)]
-    this.#options.redone.note({ at, changes: group, inParts, rowChanges: this.#groupRows, has })
+    const has = (target: number): boolean => this.#has(target, at)
+    this.#options.redone.note({ at, changes: group, inParts: this.#inParts, rowChanges: this.#groupRows, has })
     this.#touch(group)
     for (const { target, change } of group) if (!has(target)) targets[target]?.pending.add(change)
     this.#latest = stamp
