@@ -10,7 +10,7 @@ import { parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import type { LookupDefinition } from '../keyspace/vindexes/lookup.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
-import { comparableOf, isRead } from './plan/convert.ts'
+import { areOfSeveralTypes, comparableOf, comparedValues, isRead } from './plan/convert.ts'
 import { familyOf } from './plan/equality.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { Rerouted } from './execution-errors.ts'
@@ -92,6 +92,9 @@ function askText(destination: LookupDestination, keyspace: string, inputs: Route
   for (const [i, { column, slots }] of columns.entries()) {
     if (slots.length > valuesMax) return null
     const values = slots.map((slot) => comparableOf(column, slotValue(slot, inputs), way))
+    // What servers make of such values is also the matter of the index that they look in (a fraction), and of what stands in a tuple: the lookup's may be others.
+    const isExact = familyOf(column) === 'integer' ? comparedValues(column, lookup, values, way) !== 'unknown' : !areOfSeveralTypes(values)
+    if (!isExact) return null
     if (
       values.some(
         (value) =>

@@ -216,6 +216,31 @@ for (const flavour of flavours()) {
       assert.equal(await c.value("SELECT id FROM customer WHERE email = 'ghost@x'"), '9', 'the value was taken over')
     })
 
+    test('promise 10: what a server finds depends on an index, or on all of a list: such values are not asked of a lookup', async () => {
+      await c.query('INSERT INTO parcel VALUES (1, 1, 1), (4, 2, 2), (3, 9007199254740992, 3), (4, 9007199254740993, 4)')
+      const one = await connect(server.config)
+      await one.query('CREATE DATABASE beside')
+      await one.query('USE beside')
+      await one.query('CREATE TABLE parcel (user_id BIGINT NOT NULL, id BIGINT NOT NULL, n INT, PRIMARY KEY (user_id, id), KEY (id))')
+      await one.query('CREATE TABLE customer (id BIGINT PRIMARY KEY, email VARCHAR(60), name VARCHAR(40), n INT, KEY (email), KEY (name))')
+      for (const name of shardNames)
+        for (const table of ['parcel', 'customer']) await one.query(`INSERT INTO ${table} SELECT * FROM ${schemaOf(name)}.${table}`)
+      for (const sql of [
+        'SELECT n FROM parcel WHERE id = 1.5',
+        'SELECT n FROM parcel WHERE id IN (1.6)',
+        "SELECT n FROM parcel WHERE id = '1.5'",
+        'SELECT n FROM parcel WHERE (id, n) IN ((9007199254740993, 3), (1e0, 1)) ORDER BY n',
+        'SELECT n FROM parcel WHERE (id, n) IN ((1.5, 2), (2, 9)) ORDER BY n',
+        "SELECT id FROM customer WHERE (email, n) IN (('ann@x', 3), (5, 7)) ORDER BY id",
+        "SELECT id FROM customer WHERE (email, n) IN ((5, 7), ('ann@x', 3)) ORDER BY id",
+      ]) {
+        const asked = async (on: Connection): Promise<string[]> => (await on.allText(sql)).map((row) => Object.values(row).join())
+        assert.deepEqual(await asked(c), await asked(one), sql)
+      }
+      await one.query('DROP DATABASE beside')
+      await one.close()
+    })
+
     test('promise 10: a variable that no literal tells is asked of all shards, not of the lookup', async () => {
       await c.query('INSERT INTO roomy (k, id, tag) VALUES (901, 1, 777), (904, 1, 777)')
       for (const on of [c, admin]) await on.query('SET @v = 777.4e0')

@@ -4,7 +4,7 @@ import { isSwError } from '../base/errors.ts'
 import { createXxhashVindex } from '../keyspace/vindexes/xxhash.ts'
 import type { Value } from '../sql/value.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
-import { comparedValue, storedValue } from './plan/convert.ts'
+import { comparedValues, storedValue } from './plan/convert.ts'
 import type { TextWay } from './plan/plan.ts'
 import { column } from './plan/testkit.ts'
 import { textWay } from './session-charset.ts'
@@ -16,7 +16,7 @@ test('promise 10: text that becomes other bytes on its way, or a character that 
   const text = { ...info, dataType: 'varchar', collation: 'utf8mb4_0900_bin', padSpace: false }
   const [bytes, wide] = [Buffer.from('é'), Buffer.from('a😀')]
   const takes = (info: ColumnInfo, value: Value, way: TextWay): boolean => {
-    const compared = comparedValue(info, xxhash, value, way)
+    const compared = comparedValues(info, xxhash, [value], way)
     let stored = true
     try {
       storedValue('t', info, value, way)
@@ -27,6 +27,13 @@ test('promise 10: text that becomes other bytes on its way, or a character that 
     assert.equal(compared !== 'unknown', stored)
     return stored
   }
+  for (const time of ['DATE', 'TIMESTAMP', 'TIME'] as const)
+    for (const one of [info, text])
+      assert.equal(
+        comparedValues(one, xxhash, [{ type: 'text', bytes: Buffer.from('2020-01-01'), time }], 'utf8mb4'),
+        'unknown',
+        'compared as times',
+      )
   const ways = (info: ColumnInfo, value: Value): TextWay[] =>
     (['utf8mb4', 'utf8mb3', 'same', 'converted'] as const).filter((way) => takes(info, value, way))
   assert.deepEqual(ways(info, { type: 'text', bytes }), ['utf8mb4', 'utf8mb3', 'same'])
@@ -36,7 +43,7 @@ test('promise 10: text that becomes other bytes on its way, or a character that 
   assert.deepEqual(ways(text, { type: 'text', bytes }), ['utf8mb4', 'utf8mb3'])
   assert.deepEqual(ways(text, { type: 'text', bytes: wide }), ['utf8mb4'])
   const compared = (collation: string, way: TextWay): boolean =>
-    comparedValue({ ...text, collation }, xxhash, { type: 'text', bytes: Buffer.from('a'), variable: true }, way) !== 'unknown'
+    comparedValues({ ...text, collation }, xxhash, [{ type: 'text', bytes: Buffer.from('a'), variable: true }], way) !== 'unknown'
   assert.ok(compared('utf8mb4_bin', 'utf8mb4') && compared('utf8mb3_bin', 'utf8mb3') && compared('utf8_bin', 'utf8mb3'))
   assert.ok(!compared('latin1_bin', 'utf8mb4') && !compared('utf8mb3_bin', 'utf8mb4') && !compared('utf8mb4_bin', 'utf8mb3'))
 })

@@ -13,17 +13,52 @@ import { exactness, familyOf, isPlainAscii } from './equality.ts'
 import { planErrors } from './errors.ts'
 import type { TextWay } from './plan.ts'
 
-/** `unknown`: may be equal to rows of any id. `nothing`: equal to no row. */
-export type Compared = VindexValue | 'unknown' | 'nothing'
+/** `unknown`: may be equal to rows of any id. `nothing`: equal to no row, where it stands alone. */
+type Compared = VindexValue | 'unknown' | 'nothing'
 
-export function comparedValue(column: ColumnInfo, vindex: Vindex, given: Value, wayGiven: TextWay): Compared {
+/**
+ * What a column is compared with at once: one value, those of an IN (also of tuples), or both bounds of a BETWEEN. A value that equals nothing is left out.
+ *
+ * Of what type several are compared is the matter of all of them, and of the flavour: an integer beyond 2^53 among numbers of another type equals its neighbours, and MySQL
+ * takes one below an unsigned column's for the number of its bits (`k IN (1.5, -1)` finds 18446744073709551615).
+ */
+export function comparedValues(
+  column: ColumnInfo,
+  vindex: Pick<Vindex, 'type'>,
+  given: readonly Value[],
+  way: TextWay,
+): VindexValue[] | 'unknown' {
+  const alone = given.length === 1
+  const mixed = !alone && familyOf(column) === 'integer' && areOfSeveralTypes(given)
+  const values: VindexValue[] = []
+  for (const one of given) {
+    const value = comparedValue(column, vindex, one, way)
+    if (value === 'unknown') return value
+    if (value !== 'nothing') {
+      if (mixed && !Number.isSafeInteger(Number(Buffer.from(value.bytes).toString('latin1')))) return 'unknown'
+      values.push(value)
+    } else if (!alone && one.type !== 'null') return 'unknown'
+  }
+  return values
+}
+
+/** NULL is of any. */
+export function areOfSeveralTypes(values: readonly Value[]): boolean {
+  const first = values.find(({ type }) => type !== 'null')
+  return values.some(({ type }) => type !== 'null' && type !== first?.type)
+}
+
+function comparedValue(column: ColumnInfo, vindex: Pick<Vindex, 'type'>, given: Value, wayGiven: TextWay): Compared {
   const value = comparableOf(column, given, wayGiven)
   const way = value === given ? wayGiven : 'utf8mb4'
   if (value.type === 'null') return 'nothing'
+  // A parameter of such a type is no text to servers: '2020-1-1' and '20200101' equal it.
+  if (value.type === 'text' && value.time !== undefined) return 'unknown'
   switch (familyOf(column)) {
     case 'integer': {
+      // A fraction equals no integer, but finds what it is rounded to where MariaDB looks in an index that is not unique to its columns, or for the inner side of an outer join; on MySQL in tuples.
       const integer = exactInteger(value)
-      if (integer === null) return value.type === 'decimal' && isNumber(value.text) ? 'nothing' : 'unknown'
+      if (integer === null) return 'unknown'
       return inRange(column, integer) ? integerOf(column, integer) : 'nothing'
     }
     case 'binary': {
@@ -201,10 +236,6 @@ function exactInteger(value: Value): bigint | null {
 function integerOfDecimal(text: string): bigint | null {
   const [, sign = '', digits = ''] = /^([+-]?)0*(\d{1,30})(?:\.0*)?$/.exec(text) ?? []
   return digits === '' ? null : sign === '-' ? -BigInt(digits) : BigInt(digits)
-}
-
-function isNumber(text: string): boolean {
-  return /^[+-]?\d*(?:\.\d*)?$/.test(text)
 }
 
 const bits: Readonly<Record<string, bigint>> = { tinyint: 8n, smallint: 16n, mediumint: 24n, int: 32n, integer: 32n, bigint: 64n }

@@ -32,7 +32,7 @@ export function familyOf(column: ColumnInfo): Family {
 /** - `always`; `plain-ascii`: for constants that `isPlainAscii`; `never`. */
 export type Exactness = 'always' | 'plain-ascii' | 'never'
 
-export function exactness(column: ColumnInfo, vindex: Vindex): Exactness {
+export function exactness(column: ColumnInfo, vindex: Pick<Vindex, 'type'>): Exactness {
   switch (familyOf(column)) {
     case 'integer':
       return 'always'

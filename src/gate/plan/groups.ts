@@ -184,11 +184,8 @@ export class Groups {
     const [name] = group.classes
     if (group.vindex.mapBetween === undefined || group.classes.length !== 1) return null
     const ranges = this.#ranges.filter(({ bound }) => this.#class(keyOf(bound)) === name && isOrdered(bound.column))
-    const column = ranges[0]?.bound.column
-    if (column === undefined) return null
-    const low = ranges.find((range) => range.low !== null)?.low ?? null
-    const high = ranges.find((range) => range.high !== null)?.high ?? null
-    return { kind: 'between', vindex: group.vindex, column, low, high }
+    if (ranges.length === 0) return null
+    return { kind: 'between', vindex: group.vindex, ranges: ranges.map(({ bound: { column }, low, high }) => ({ column, low, high })) }
   }
 
   /** The cheapest lookup of any of its tables whose first columns are restricted. */

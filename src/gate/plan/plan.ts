@@ -91,14 +91,8 @@ export type Destination =
   | { readonly kind: 'keyspace-id'; readonly id: Uint8Array }
   /** By value; a value that can't be routed by exactly makes it `all`. With fewer columns than the vindex has: by prefix. */
   | { readonly kind: 'values'; readonly vindex: Vindex; readonly columns: readonly RoutedColumn[] }
-  /** `low <= column <= high`, of a vindex that keeps order; an open or inexact bound is null. */
-  | {
-      readonly kind: 'between'
-      readonly vindex: Vindex
-      readonly column: ColumnInfo
-      readonly low: Slot | null
-      readonly high: Slot | null
-    }
+  /** Of a vindex that keeps order: within all of the ranges. */
+  | { readonly kind: 'between'; readonly vindex: Vindex; readonly ranges: readonly RoutedRange[] }
   /** By what the rows of a lookup vindex say (plan/lookup.ts); not asked, or of no use: all. */
   | LookupDestination
 
@@ -111,6 +105,9 @@ export type LookupDestination = {
 
 /** One column of a vindex and the values that the statement restricts it to (one for `=`, several for IN). */
 export type RoutedColumn = { readonly column: ColumnInfo; readonly slots: readonly Slot[] }
+
+/** `low <= column <= high`, as one condition says it; null: open. */
+export type RoutedRange = { readonly column: ColumnInfo; readonly low: Slot | null; readonly high: Slot | null }
 
 // ── how answers are combined ────────────────────────────────────────────────────────────────────────────────────────
 

@@ -66,7 +66,7 @@ test('promise 10: values are compared as the server compares them; where that is
     same('all', 'SELECT * FROM users WHERE id = 0x05'),
     same('all', 'SELECT * FROM users WHERE id = 2 + 3'),
     same('any', 'SELECT * FROM users WHERE id = NULL'),
-    same('any', 'SELECT * FROM users WHERE id = 5.5'),
+    same('all', 'SELECT * FROM users WHERE id = 5.5'),
     same('any', 'SELECT * FROM log WHERE user_id = -1'),
     // unicode_loose of a general_ci column: ß = s there, so s and i do not route.
     same('-40', "SELECT * FROM tenants WHERE name = 'abc'"),

@@ -16,6 +16,14 @@ test('promise 10: ranges of a vindex that keeps order, and the first columns of 
   // Nor does one bound beside such a one: all of it is compared as numbers then.
   for (const bounds of ["5 AND '6x'", "'5x' AND 6", '1 + 1 AND 6', '5 AND 3 + 3'])
     assert.equal(at(`SELECT n FROM ranked WHERE k BETWEEN ${bounds}`).length, 4, bounds)
+  // Nor is one of its bounds known by another condition.
+  assert.deepEqual(at(`SELECT n FROM ranked WHERE k < ${top(1)} AND k BETWEEN ${top(2)} AND '6x'`), ['-40', '40-80'])
+  assert.deepEqual(at(`SELECT n FROM ranked WHERE k > ${top(2)} AND k BETWEEN '6x' AND ${top(1)}`), ['80-c0', 'c0-'])
+  // Of several conditions each holds.
+  assert.deepEqual(at(`SELECT n FROM ranked WHERE k >= 1 AND k BETWEEN 7 AND ${top(3)} AND k < ${top(2)} AND k >= ${top(1)}`), [
+    '40-80',
+    '80-c0',
+  ])
   assert.equal(at('SELECT n FROM ranked WHERE k NOT BETWEEN 5 AND 6').length, 4)
   assert.equal(at(`SELECT n FROM ranked WHERE k BETWEEN 5 AND 6 OR n = 1`).length, 4)
   assert.deepEqual(at("SELECT id FROM placed WHERE region = 'a'"), ['40-80'])

@@ -6,7 +6,7 @@ import { assert } from '../../base/assert.ts'
 import type { VindexValue } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
 import type { ColumnInfo } from './catalog.ts'
-import { comparedValue, storedValue } from './convert.ts'
+import { comparedValues, storedValue } from './convert.ts'
 import { planErrors } from './errors.ts'
 import type { GatherPlan } from './gather-types.ts'
 import type { LookupEntry } from './lookup.ts'
@@ -170,19 +170,20 @@ export function shardsOf<S>(destination: Destination, inputs: RouteInputs<S>): r
   }
 }
 
-/** A bound that can't be told exactly is open, and the other one with it. */
-function shardsBetween<S>({ vindex, column, low, high }: Extract<Destination, { kind: 'between' }>, inputs: RouteInputs<S>): readonly S[] {
-  const of = (slot: Slot | null): VindexValue | null => {
-    if (slot === null) return null
-    const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text)
-    return value === 'unknown' || value === 'nothing' ? null : value
+function shardsBetween<S>({ vindex, ranges }: Extract<Destination, { kind: 'between' }>, inputs: RouteInputs<S>): readonly S[] {
+  let shards = inputs.shards
+  for (const { column, low, high } of ranges) {
+    const given = [low, high].flatMap((slot) => (slot === null ? [] : [slotValue(slot, inputs)]))
+    const values = comparedValues(column, vindex, given, inputs.text)
+    // By what a BETWEEN compares is the matter of both its bounds: of one that is told in part nothing is known.
+    if (values === 'unknown' || values.length < given.length) continue
+    const range = vindex.mapBetween?.(low === null ? null : (values[0] ?? null), high === null ? null : (values.at(-1) ?? null))
+    if (range === undefined || inputs.shardsIn === undefined) continue
+    if (range === null) return []
+    const within = new Set(inputs.shardsIn(range))
+    shards = shards.filter((shard) => within.has(shard))
   }
-  const [from, to] = [of(low), of(high)]
-  // A number beside a text makes all of a BETWEEN a comparison of numbers.
-  if (low !== null && high !== null && (from === null || to === null)) return inputs.shards
-  const range = vindex.mapBetween?.(from, to)
-  if (range === undefined || inputs.shardsIn === undefined) return inputs.shards
-  return range === null ? [] : inputs.shardsIn(range)
+  return shards
 }
 
 /** A list of more combinations than this goes to all shards: it would mean all of them anyway. */
@@ -195,12 +196,9 @@ function shardsOfValues<S>(destination: Extract<Destination, { kind: 'values' }>
   const values: VindexValue[][] = []
   let combinations = 1
   for (const { column, slots } of columns) {
-    const list: VindexValue[] = []
-    for (const slot of slots) {
-      const value = comparedValue(column, vindex, slotValue(slot, inputs), inputs.text)
-      if (value === 'unknown') return inputs.shards
-      if (value !== 'nothing') list.push(value)
-    }
+    const given = slots.map((slot) => slotValue(slot, inputs))
+    const list = comparedValues(column, vindex, given, inputs.text)
+    if (list === 'unknown') return inputs.shards
     combinations *= list.length
     values.push(list)
   }
