@@ -1,6 +1,8 @@
 /** Which keyspace a question to information_schema is about, and its text for that one's server (schemata.ts). */
+import { ServerError } from '../mysql/errors.ts'
 import { inRoleOf } from '../topology/replica-name.ts'
 import type { Access } from './access.ts'
+import { fromOrigins, ofInformationSchema, type DefinitionChange } from './column-definitions.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
@@ -26,6 +28,8 @@ export type Asked = {
   readonly shown: string | null
   /** Names of schemas may come in these. */
   readonly parameters: readonly number[]
+  /** What its columns are said to be from, as the statement was told otherwise; null: what the server says. */
+  readonly origins: DefinitionChange | null
 }
 
 type Asking = {
@@ -78,7 +82,8 @@ export async function askedSchemata(
   const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: core.isMariadb })
   if (told === null && calls.length === 0 && shown === own) return null
   const isElsewhere = target !== session && needs.schemas.length === 0
-  return { sql: told ?? text, keyspace: isElsewhere ? target : null, shown, parameters }
+  const origins = told === null ? null : await originsOf(core, runner, target, text, signal)
+  return { sql: told ?? text, keyspace: isElsewhere ? target : null, shown, parameters, origins }
 }
 
 /** They show what a server's tables are, or make something that asks later. */
@@ -111,6 +116,24 @@ export function requireShown(core: Core, access: Asking['access'], asked: Asked,
     construct: `a prepared question to information_schema about keyspace ${other}`,
     reason: asked.shown === null ? 'it was prepared without a keyspace' : `it was prepared for keyspace ${asked.shown}`,
     fix: `USE ${other} before it is prepared, or give the name in its text`,
+  })
+}
+
+/**
+ * A column that is read through a query is said to be from elsewhere than the table's own. MySQL names the table, but no schema. With MariaDB it depends on the column, so a server is asked what
+ * it would say of the statement as the client gave it: to PREPARE it reads no row. Where it can't be prepared, the statement itself will tell why.
+ */
+async function originsOf(core: Core, runner: Runner, keyspace: string, sql: Buffer, signal: AbortSignal): Promise<DefinitionChange> {
+  if (!core.isMariadb) return ofInformationSchema
+  return await onServer(core, runner, keyspace, signal, async ({ connection }) => {
+    try {
+      const prepared = await connection.prepare(sql)
+      prepared.close()
+      return fromOrigins(prepared.columns)
+    } catch (error) {
+      if (error instanceof ServerError) return fromOrigins([])
+      throw error
+    }
   })
 }
 

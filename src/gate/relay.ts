@@ -9,7 +9,8 @@ import type { Capture } from '../mysql/server-channel.ts'
 import { clientError } from './client-error.ts'
 import type { Quota } from './guard.ts'
 import { errorFrame } from './replies.ts'
-import { columnNames, type ColumnNames } from './schema-names.ts'
+import type { ChangedDefinitions } from './column-definitions.ts'
+import { columnNames } from './schema-names.ts'
 import type { ShardView } from './view.ts'
 
 /** ER_QUERY_INTERRUPTED. */
@@ -37,7 +38,7 @@ export class Relayer implements RelaySink {
   passedOn = false
   #paused: Connection | null = null
   #mute = false
-  #names: ColumnNames | null = null
+  #names: ChangedDefinitions | null = null
   /** How large an answer may be; and what to do with a connection whose answer is larger: what it says is the client's error. */
   quota: Quota | null = null
   /** Why what runs is being interrupted: said instead of the server's words. */

@@ -4,6 +4,7 @@ import { wireErrors } from '../wire/errors.ts'
 import { frame } from '../wire/frames.ts'
 import { mayGiveId } from './insert-id.ts'
 import type { Access } from './access.ts'
+import { changedPrepared, type DefinitionChange } from './column-definitions.ts'
 import { askedSchemata, requireShown, type Asked } from './asked-schemata.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
@@ -31,6 +32,11 @@ import { statementsOf } from './several-statements.ts'
 import type { Sharded } from './sharded.ts'
 import { lexStatement, modeOf, readUnder } from './statement-text.ts'
 
+type OfSession = {
+  readonly values: SessionValues
+  tellOrigins(origins: DefinitionChange | null): void
+}
+
 /** Command, statement id, flags, iterations; command, statement id, parameter. */
 const executeHeadBytes = 10
 const longDataHeadBytes = 7
@@ -43,7 +49,7 @@ export class PreparedStatements {
   readonly #runner: Runner
   readonly #sharded: Sharded
   readonly #access: Access
-  readonly #session: { readonly values: SessionValues }
+  readonly #session: OfSession
   /** Answers a statement of the gate's own as text. */
   readonly #query: (text: Buffer) => Promise<unknown>
   readonly #statements = new Map<number, SessionStatement>()
@@ -51,14 +57,7 @@ export class PreparedStatements {
   /** Of the last PREPARE; null: it failed. */
   #lastId: number | null = null
 
-  constructor(
-    core: Core,
-    runner: Runner,
-    sharded: Sharded,
-    access: Access,
-    session: { readonly values: SessionValues },
-    query: (text: Buffer) => Promise<unknown>,
-  ) {
+  constructor(core: Core, runner: Runner, sharded: Sharded, access: Access, session: OfSession, query: (text: Buffer) => Promise<unknown>) {
     this.#core = core
     this.#runner = runner
     this.#sharded = sharded
@@ -154,7 +153,7 @@ export class PreparedStatements {
     statement.paramCount = prepared.paramCount
     this.#statements.set(statement.id, statement)
     this.#lastId = statement.id
-    return prepared.answer
+    return asked?.origins == null ? prepared.answer : changedPrepared(prepared.answer, asked.origins)
   }
 
   /** SHOW WARNINGS and its like, of what may be on a connection that others get. */
@@ -245,6 +244,7 @@ export class PreparedStatements {
       const params = statement.paramCount === 0 ? [] : decodeParameters(payload, statement, longData)
       const given = params.map(({ value }) => (value === null ? null : String(value)))
       requireShown(this.#core, this.#access, statement.asked, given)
+      this.#session.tellOrigins(statement.asked.origins)
     }
     const keyspace = this.#core.watch.view.keyspaces.get(statement.keyspace)
     if (keyspace?.record.sharded === true) {

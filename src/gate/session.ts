@@ -13,6 +13,7 @@ import { com, setOption } from '../wire/commands.ts'
 import { wireErrors } from '../wire/errors.ts'
 import { cutOffSilent } from './abandoned.ts'
 import { Access } from './access.ts'
+import { ChangedDefinitions, type DefinitionChange } from './column-definitions.ts'
 import { askedSchemata, requireAlike } from './asked-schemata.ts'
 import { charsetOfCollation, initialNames } from './charsets.ts'
 import { clientError } from './client-error.ts'
@@ -551,11 +552,20 @@ export class Session implements OwnSession {
     const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.values, leaveRowCount: false }
     const asked = await askedSchemata(asking, relay, sql, this.#abort.signal)
     if (asked === null) return await this.#forServers(relay, sql, c)
+    this.tellOrigins(asked.origins)
     const told = relayed(lexStatement(asked.sql, modeOf(this.#runner.settings)))
     if (told === null || asked.keyspace === null) return await this.#forServers(told ?? relay, asked.sql, null)
     if (this.#core.keyspace(asked.keyspace).record.sharded)
       return await this.#sharded.query(asked.keyspace, asked.sql, this.#abort.signal, null)
     return await this.#relay(asked.keyspace, framedQuery(asked.sql), told)
+  }
+
+  /** Of the answer that comes next: where its columns are from. */
+  tellOrigins(origins: DefinitionChange | null): void {
+    if (origins === null) return
+    const { rewrite } = this.#client
+    const changed = new ChangedDefinitions(origins)
+    this.#client.rewrite = (frames) => (rewrite === null ? changed.rewrite(frames) : rewrite(changed.rewrite(frames)))
   }
 
   /** One after the other, up to the first that fails. Errors: SW-GATE-037 none was run. */
