@@ -241,7 +241,11 @@ export class Scatter {
       } else this.settle(on)
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
       const total = sum(results)
-      const { count, list } = mergedWarnings(total.warnings, listed, form)
+      // What each shard made of one text, and not of rows of its own (an INSERT).
+      const [first, ...others] = typeof given === 'function' || listed.length < 2 ? [] : given
+      const same = others.every(({ text }) => first?.text.equals(text) === true) ? first : undefined
+      const compared = comparedIn(same, same?.params ?? [], this.#runner.settings)
+      const { count, list } = mergedWarnings(total.warnings, listed, form, null, compared)
       this.#runner.connections.said = list
       return { kind: 'done', value: { ...total, warnings: count, info: total.info.replace(/(Warnings: )\d+/, `$1${count}`) } }
     } catch (error) {
