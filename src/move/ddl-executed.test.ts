@@ -6,6 +6,8 @@ import { systemClock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { noFailpoints } from './crash-points.ts'
 import { executeOnce, type Executed } from './ddl-executed.ts'
+import type { KeysConcerned } from './ddl-keys.ts'
+import { withoutKeys } from './table-look.ts'
 
 /** On a target that has nothing noted. `prepare` takes so long, while no other stream writes. */
 async function executed(
@@ -39,7 +41,7 @@ async function executed(
       tables: ['item'],
       place: { marker: 1, groups: 1 },
       statement: Buffer.from('CREATE INDEX i ON item (a)'),
-      keys: 'count',
+      keys: 'any',
     },
     {
       prepare: () => {
@@ -72,8 +74,11 @@ const [same, other] = ['now', 'then'].map((text) => createHash('sha256').update(
 
 type Noted = { done: string; look: string; own?: boolean }
 
-/** A statement on a table that looks like `same`, met where these rows stand. */
-async function met(noted: readonly Noted[]): Promise<{ isExecuted: boolean; made: Executed | null }> {
+/** A statement on a table that looks like `same`, or as shown, met where these rows stand. */
+async function met(
+  noted: readonly Noted[],
+  { shown, keys }: { shown: string; keys: KeysConcerned } = { shown: 'now', keys: 'any' },
+): Promise<{ isExecuted: boolean; made: Executed | null }> {
   let isExecuted = false
   const rows = noted.map(({ own, ...row }, i) => ({
     ...row,
@@ -86,7 +91,7 @@ async function met(noted: readonly Noted[]): Promise<{ isExecuted: boolean; made
     open: true,
     value: () => Promise.resolve('1'),
     allText: (sql: string) => {
-      if (sql.startsWith('SHOW CREATE')) return Promise.resolve([{ 'Create Table': 'now' }])
+      if (sql.startsWith('SHOW CREATE')) return Promise.resolve([{ 'Create Table': shown }])
       if (sql.includes('move_stream')) return Promise.resolve([])
       const isOwn = !sql.includes('stream_uid <>')
       return Promise.resolve(rows.filter(({ stream }) => (stream === 's') === isOwn))
@@ -108,7 +113,7 @@ async function met(noted: readonly Noted[]): Promise<{ isExecuted: boolean; made
       tables: ['item'],
       place: { marker: 9, groups: 1 },
       statement: Buffer.from('CREATE INDEX i ON item (a)'),
-      keys: 'count',
+      keys,
     },
     {
       prepare: async () => null,
@@ -137,4 +142,20 @@ test('1.13 exec: what another stream noted and passed without making it is made,
 test('1.13 exec: of a statement that an earlier version noted, and that is made now, it is known what it was made of', async () => {
   assert.deepEqual(await met([{ done: '0', look: same, own: true }]), { isExecuted: true, made: { before: {}, after: {} } })
   assert.deepEqual(await met([{ done: '0', look: other, own: true }]), { isExecuted: false, made: null })
+})
+
+test('1.13 exec: keys that a statement is not about may be built before it is met again: it is made all the same, and not made again once its own key is there', async () => {
+  const table = (...keys: readonly string[]): string =>
+    ['CREATE TABLE `item` (', ['  `a` int', ...keys.map((key) => `  KEY \`${key}\` (\`a\`)`)].join(',\n'), ')'].join('\n')
+  const keys: KeysConcerned = { named: ['i'], ofColumns: [], dropped: [] }
+  const look = (text: string): string => createHash('sha256').update(text).digest('hex')
+  const run = async (noted: string, ...there: readonly string[]): Promise<boolean> =>
+    (await met([{ own: true, done: '0', look: look(noted) }], { shown: table(...there), keys })).isExecuted
+  const without = withoutKeys(table())
+  assert.equal(await run(without), true)
+  assert.equal(await run(without, 'waited'), true)
+  assert.equal(await run(without, 'waited', 'i'), false)
+  // An earlier version had built all, and looked at all.
+  assert.equal(await run(table('waited'), 'waited'), true)
+  assert.equal(await run(table('waited'), 'waited', 'i'), false)
 })

@@ -6,7 +6,7 @@
  * all (atomic DDL of MySQL 8 and MariaDB 10.6). One that changes nothing to be seen is harmless twice (TRUNCATE: nothing behind it was applied yet). By the answer of the server
  * it can't be told: `CHANGE a b` gives 1054 the second time, and `CHANGE a b, CHANGE b a` swaps back; nor does "it is there already" say that all of the statement was done.
  *
- * So between the look and the statement nothing else may change what it looks at. Keys that wait are built before the look (`prepare`); where the statement is not about keys they go on
+ * So between the look and the statement nothing else may change what it looks at. Keys that wait are built before the look (`prepare`) where the statement is about them (`ddl-keys.ts`); the others go on
  * waiting and are not looked at, since the end of the copy may build them before it is met again. No other stream writes or builds meanwhile (`alone`), none executes anything here while
  * somebody has yet to see whether his was done (`unsettled`), and a statement that the server still executes for an earlier run has ended before this run began (`takeover.ts`).
  *
@@ -22,6 +22,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { KnownTable } from './definitions.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
+import { concerns, type KeysConcerned } from './ddl-keys.ts'
 import { showCreateTable } from './made-of.ts'
 import { withoutCounter, withoutKeys } from './table-look.ts'
 import { streamWhere, type StreamOnTarget } from './takeover.ts'
@@ -35,8 +36,8 @@ export type ExecutedDdl = {
   /** The stream's place before it. */
   place: Coordinate
   statement: Buffer
-  /** Whether what it does, or what becomes of it, may depend on the table's keys. */
-  keys: 'count' | 'left out'
+  /** Those on which it may depend what it does, or what becomes of it. */
+  keys: KeysConcerned
 }
 
 /** Where, and by whose right. */
@@ -58,6 +59,9 @@ export type Definitions = Readonly<Record<string, KnownTable>>
 
 /** What the tables were on the target before a statement, and what it made of them: rows of a source between it and the next are read by that (`stream-ddl.ts`). */
 export type Executed = { readonly before: Definitions; readonly after: Definitions }
+
+/** Thrown by `execute`: nothing of the statement was done, and it may be another time. */
+export class NotYet extends Error {}
 
 export type DdlSteps = {
   /** Makes the tables whole: afterwards nothing but the statement changes what they look like. Returns what stands in the way of that, or null. */
@@ -108,6 +112,8 @@ export async function executeOnce(target: DdlTarget, ddl: ExecutedDdl, steps: Dd
 /** `last`: it may never go. */
 type InTheWay = { readonly what: string; readonly ends: string; readonly last: boolean }
 
+const comeApart = 'the streams apply what came since and it is tried again'
+
 type Done = { readonly made: Executed | null }
 
 async function once(
@@ -123,7 +129,7 @@ async function once(
       last: false,
     }
   const what = await prepare()
-  if (what !== null) return { what, ends: 'the streams apply what came since and it is tried again', last: true }
+  if (what !== null) return { what, ends: comeApart, last: true }
   const hash = hashOf(ddl.statement)
   const own = await rowsOf(conn, on, hash, `stream_uid = ${quoteString(on.streamUid)}`)
   let row = own.find(({ marker, groups }) => marker === ddl.place.marker && groups === ddl.place.groups)
@@ -140,13 +146,17 @@ async function once(
   }
   await failpoints.hit('ddl.noted')
   if (row.done) return { made: madeBy(row.defined) }
-  // Begun by an earlier version, and not made yet: what the tables were is what they are.
-  const was = row.defined ?? (row.before === now ? { before: await define() } : null)
+  // An earlier version looked at all keys, and had built them.
+  const asBefore = row.before === now || row.before === (await lookOf(conn, { ...ddl, keys: 'any' }))
+  // Begun by one that did not note it, and not made yet: what the tables were is what they are.
+  const was = row.defined ?? (asBefore ? { before: await define() } : null)
   try {
-    if (row.before === now) await execute()
+    if (asBefore) await execute()
   } catch (error) {
     // Not done, for certain, and somebody will change the table before it is tried again: it begins anew then.
-    if (isSwError(error, 'SW-MOVE-028')) await write([`DELETE FROM ${moveSchema}.move_ddl WHERE ${placeOf(on, ddl.place)}`])
+    if (error instanceof NotYet || isSwError(error, 'SW-MOVE-028'))
+      await write([`DELETE FROM ${moveSchema}.move_ddl WHERE ${placeOf(on, ddl.place)}`])
+    if (error instanceof NotYet) return { what: error.message, ends: comeApart, last: true }
     throw error
   }
   await failpoints.hit('ddl.executed')
@@ -222,7 +232,7 @@ async function lookOf(conn: Connection, { schema, tables, keys }: ExecutedDdl): 
       return ''
     })
     const text = withoutCounter(shown)
-    texts.push(keys === 'count' ? text : withoutKeys(text))
+    texts.push(keys === 'any' ? text : withoutKeys(text, (key) => concerns(keys, key)))
   }
   return hashOf(texts.join('\n'))
 }

@@ -161,7 +161,7 @@ besideEachOther('two statements', (flavour) => {
         tables: ['t'],
         place: { marker: 1, groups: 1 },
         statement: Buffer.from('ALTER TABLE waits.t ADD a INT'),
-        keys: 'count' as const,
+        keys: 'any' as const,
       }
       const waits: string[] = []
       const run = (conn: typeof one, stream: string, execute: () => Promise<void>): Promise<unknown> =>
@@ -223,7 +223,7 @@ besideEachOther('two statements', (flavour) => {
             failpoints: noFailpoints,
             onWaiting: (waiting) => void (waiting !== null && waits.push(waiting.what)),
           },
-          { schema: 'unsettled', tables: ['t'], place: { marker: 1, groups: 1 }, statement: Buffer.from(column), keys: 'count' },
+          { schema: 'unsettled', tables: ['t'], place: { marker: 1, groups: 1 }, statement: Buffer.from(column), keys: 'any' },
           {
             prepare: async () => keys,
             execute: execute ?? (async () => void (await conn.query(`ALTER TABLE unsettled.t ADD ${column} INT`))),
@@ -303,7 +303,7 @@ besideEachOther('two statements', (flavour) => {
             failpoints: noFailpoints,
             onWaiting: () => undefined,
           },
-          { schema: 'twice', tables: ['t'], place: { marker, groups: 2 }, statement: swap, keys: 'count' },
+          { schema: 'twice', tables: ['t'], place: { marker, groups: 2 }, statement: swap, keys: 'any' },
           {
             prepare: async () => null,
             define: async () => ({}),

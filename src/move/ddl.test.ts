@@ -1,35 +1,13 @@
 /** PROTOCOLS 1.13: what a statement does to a stream by its text and session, beyond the cells of docs/ddl.md that need servers. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { clientText } from '../binlog/client-text.ts'
-import { classifyQuery } from '../binlog/query-classify.ts'
 import type { QuerySession } from '../binlog/query-session.ts'
-import type { QueryEvent } from '../binlog/source.ts'
 import { ddlForTarget, ddlOutcome, keepsValues, type DdlMode } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { judgeQuery } from './query-policy.ts'
+import { ddlEvent, utf8mb4 } from './testkit/ddl-event.ts'
 
-const utf8mb4 = { client: 45, connection: 45, server: 8 }
-const plain: QuerySession = {
-  complete: true,
-  flags: 0,
-  sqlMode: 0n,
-  charset: utf8mb4,
-  timeZone: null,
-  lcTimeNames: null,
-  databaseCollation: null,
-  explicitDefaultsForTimestamp: null,
-  utf8mb4Collation: null,
-  micros: 0,
-  alter: 'whole',
-}
-
-function event(sql: string | Buffer, session: Partial<QuerySession> = {}): QueryEvent {
-  const text = typeof sql === 'string' ? Buffer.from(sql) : sql
-  const whole = { ...plain, ...session }
-  const statement = classifyQuery(clientText(text, whole.charset?.client ?? null), 'app')
-  return { kind: 'query', statement, text, schema: 'app', session: whole, startedAt: 1_700_000_000, at: { file: 'b.1', offset: 4 } }
-}
+const event = ddlEvent
 
 const outcome = (sql: string, mode: DdlMode, several = false): string => ddlOutcome(mode, event(sql), several, true).kind
 

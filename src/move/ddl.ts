@@ -180,14 +180,6 @@ export function keepsValues(event: QueryEvent): boolean {
   return object === 'TABLE' && verb.toUpperCase() === 'ALTER' && leavesColumns(words)
 }
 
-const ofKeys = new Set(['INDEX', 'KEY', 'UNIQUE', 'FULLTEXT', 'SPATIAL', 'PRIMARY', 'CONSTRAINT', 'FOREIGN', 'REFERENCES', 'SERIAL'])
-
-/** Whether it does the same whatever keys the table has: it adds columns, which are in none, or changes a comment. */
-export function mindsNoKeys(event: QueryEvent): boolean {
-  const words = ddlWords(event)
-  return words !== null && keepsValues(event) && words[0] === 'ALTER' && !words.some((word) => ofKeys.has(word))
-}
-
 /** Whether every column that was there has its name, type and place in the key as before: keys, comments and new columns. */
 function leavesColumns(words: readonly string[]): boolean {
   let depth = 0
@@ -269,7 +261,7 @@ export function ddlWords(event: QueryEvent): string[] | null {
 }
 
 /** `names`: beside each word that is a mark, the text within the quotes. */
-function readWords(event: QueryEvent): { words: string[]; names: string[] } | null {
+export function readWords(event: QueryEvent): { words: string[]; names: string[] } | null {
   const text = clientText(event.text, event.session.charset?.client ?? null)
   if (unreadable(text)) return null
   let lexed: Lexed

@@ -2,14 +2,29 @@
 import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import type { PaceLimits, StreamRecord } from '../topology/records.ts'
+import type { Failpoints } from './crash-points.ts'
+import { killAt } from './testkit/kill-at.ts'
 import { ownersOf } from './testkit/owners.ts'
 import { itemTable, World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
+
+const statementsAbout = {
+  'no key': ['ALTER TABLE item ADD extra INT NOT NULL DEFAULT 3'],
+  // The second has a name of its server's, which depends on the names that are there.
+  keys: [
+    'ALTER TABLE item ADD KEY w (v, name)',
+    'ALTER TABLE item ADD COLUMN x INT NULL UNIQUE, ADD INDEX (v)',
+    'CREATE INDEX y ON item (name)',
+    'ALTER TABLE item DROP INDEX w, RENAME INDEX v TO vv',
+  ],
+  'the key that waits': ['ALTER TABLE item DROP INDEX u, ADD INDEX w (v), ADD UNIQUE INDEX u (id, u)'],
+}
 
 /** Two sources into one target; a row of `a` is the first's, of `b` the second's. */
 async function merging(flavour: 'mariadb' | 'mysql', table = itemTable) {
@@ -80,34 +95,71 @@ besideEachOther(
         await second!.stop()
       })
 
-    test(`1.6, 1.13 on ${flavour}: while keys wait for the end of the copy, a statement that minds none does not wait for them, though two rows hold one value and the row to go stands behind it`, async () => {
+    for (const subject of ['no key', 'keys', 'the key that waits'] as const)
+      test(`1.6, 1.13 on ${flavour}: while a unique key waits for the end of the copy, a statement about ${subject} does not wait for two rows of one value, of which the one to go stands behind it`, async () => {
+        const { world, on, a, b, one, two, shares } = await merging(flavour)
+        await using _world = world
+        let paused: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+        const start = (record: StreamRecord, failpoints?: Failpoints): Running =>
+          world.start(record, { shares, pace: () => paused, ...(failpoints === undefined ? {} : { failpoints }) })
+        await on(0, `INSERT INTO item VALUES (99, ${a}, 80, 'n', 0)`)
+        let first = start(one)
+        const second = start(two)
+        await world.until('copying', () => [first, second].every(({ stream }) => stream.report().state === 'copying'))
+        for (const [n, statement] of statementsAbout[subject].entries()) {
+          await on(0, `INSERT INTO item (id, owner, u, name, v) VALUES (1${n}, ${a}, ${n}, 'n', 0)`)
+          await world.drain(one.uid, two.uid)
+          await first.stop()
+          world.reports.delete(one.uid)
+          await on(0, statement, `DELETE FROM item WHERE id = 1${n}`)
+          await on(1, `INSERT INTO item (id, owner, u, name, v) VALUES (2${n}, ${b}, ${n}, 'm', 2)`)
+          await world.drain(two.uid)
+          assert.equal(await world.t.value(`SELECT COUNT(*) FROM ${world.targetRefs[0]!.schema}.item WHERE u = ${n}`), '2')
+          for (const point of ['ddl.noted', 'ddl.executed'] as const) {
+            const failpoints = killAt(point, 0)
+            const killed = start(one, failpoints)
+            await world.until(`death at ${point} of "${statement}"`, () => world.state(one.uid) === 'failed', 40_000)
+            await killed.done
+            world.reports.delete(one.uid)
+          }
+          first = start(one)
+          await world.drain(one.uid)
+          await on(1, statement)
+          await world.drain(one.uid, two.uid)
+        }
+        paused = {}
+        await world.untilRunning(one.uid, two.uid)
+        await on(0, `INSERT INTO item (id, owner, u, name, v) VALUES (98, ${a}, 81, 'n', 0)`)
+        await world.drain(one.uid, two.uid)
+        assert.equal(await world.assertEqual(), statementsAbout[subject].length + 2)
+        const shown = async (conn: Connection, schema: string): Promise<string[]> =>
+          ((await conn.allText(`SHOW CREATE TABLE ${schema}.item`))[0]?.['Create Table'] ?? '').split(/,?\n/).toSorted()
+        assert.deepEqual(await shown(world.t, world.targetRefs[0]!.schema), await shown(world.s, world.sourceRefs[0]!.schema))
+        await first.stop()
+        await second.stop()
+      })
+
+    test(`1.6, 1.13 on ${flavour}: a unique key that a statement adds, and that meets a row which another stream has yet to take away, is made when it has`, async () => {
       const { world, on, a, b, one, two, shares } = await merging(flavour)
       await using _world = world
-      let paused: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
-      const start = (record: StreamRecord): Running => world.start(record, { shares, pace: () => paused })
-      await on(0, `INSERT INTO item VALUES (8, ${a}, 80, 'n', 0)`)
-      let first = start(one)
-      const second = start(two)
-      await world.until('copying', () => [first, second].every(({ stream }) => stream.report().state === 'copying'))
-      await on(0, `INSERT INTO item VALUES (1, ${a}, 5, 'n', 0)`)
-      await world.drain(one.uid, two.uid)
-      await first.stop()
-      world.reports.delete(one.uid)
-      await on(0, 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 3', 'DELETE FROM item WHERE id = 1')
-      await on(1, `INSERT INTO item VALUES (2, ${b}, 5, 'm', 2)`)
-      await world.drain(two.uid)
-      assert.equal(await world.t.value(`SELECT COUNT(*) FROM ${world.targetRefs[0]!.schema}.item WHERE u = 5`), '2')
-      first = start(one)
-      await world.drain(one.uid)
-      await on(1, 'ALTER TABLE item ADD extra INT NOT NULL DEFAULT 3')
-      await world.drain(one.uid, two.uid)
-      paused = {}
+      let [first, second] = [one, two].map((record) => world.start(record, { shares }))
+      await on(1, `INSERT INTO item VALUES (1, ${b}, NULL, 'n', 5)`)
       await world.untilRunning(one.uid, two.uid)
-      assert.equal(await world.assertEqual(), 2)
-      assert.match(
-        (await world.t.allText(`SHOW CREATE TABLE ${world.targetRefs[0]!.schema}.item`))[0]?.['Create Table'] ?? '',
-        /UNIQUE KEY `u`/,
+      await world.drain(one.uid, two.uid)
+      await second!.stop()
+      const statement = 'ALTER TABLE item ADD UNIQUE KEY w (v)'
+      await on(1, 'DELETE FROM item', statement)
+      await on(0, `INSERT INTO item VALUES (2, ${a}, NULL, 'n', 5)`, statement)
+      await world.until('a wait that says what for', () =>
+        /for "ALTER TABLE item ADD UNIQUE KEY w \(v\)" Duplicate/.test(first!.stream.report().waiting?.what ?? ''),
       )
+      // Killed meanwhile, it is met again.
+      await first!.stop()
+      world.reports.delete(one.uid)
+      first = world.start(one, { shares })
+      second = world.start(two, { shares })
+      await world.drain(one.uid, two.uid)
+      assert.equal(await world.assertEqual(), 1)
       await first.stop()
       await second.stop()
     })

@@ -15,10 +15,11 @@ import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition, type KeyElement, type TableDefinition } from '../sql/table-definition.ts'
 import { alterStatements } from '../sql/table-difference.ts'
-import { addKeysStatements, deferSecondaryKeys, keysOf, withoutAutoIncrement } from '../sql/table-edits.ts'
+import { addKeysStatements, deferSecondaryKeys, keysOf, primaryKeyOf, withoutAutoIncrement } from '../sql/table-edits.ts'
 import { translateDefinition } from '../sql/flavour-translation.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { crossFlavourFindings } from './cross-flavour.ts'
+import { concerns, drops, type KeysConcerned } from './ddl-keys.ts'
 import { moveErrors } from './errors.ts'
 import { lookOf, noteBeingMade, noteMadeOf, readMadeOf, showCreateTable } from './made-of.ts'
 import { withoutCounter } from './table-look.ts'
@@ -200,12 +201,13 @@ async function deferredTables(conn: Connection, targetUid: string): Promise<Read
  * by, as the server tells it: that table is left as it is, to be built later; null when all is built.
  *
  * @param of only what was deferred of this table
+ * @param keys of it only those that a statement is about, which comes next; the others go on waiting
  */
 export async function rebuildKeys(
   conn: Connection,
   schema: string,
   targetUid: string,
-  { failpoints = noFailpoints, of }: { failpoints?: Failpoints; of?: string } = {},
+  { failpoints = noFailpoints, of, keys = 'any' }: { failpoints?: Failpoints; of?: string; keys?: KeysConcerned } = {},
 ): Promise<string | null> {
   const rows = await conn.allText(`SELECT table_name, clauses FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)}`)
   let duplicate: string | null = null
@@ -213,22 +215,28 @@ export async function rebuildKeys(
   for (const row of rows) {
     const table = row.table_name ?? ''
     if (of !== undefined && of.toLowerCase() !== table.toLowerCase()) continue
-    const clauses = JSON.parse(row.clauses ?? '[]') as string[]
+    const stored = row.clauses ?? '[]'
+    const clauses = JSON.parse(stored) as string[]
     const quoted = quoteQualified(schema, table)
-    const keys =
+    const waiting =
       clauses.length === 0
         ? []
         : keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
+    const [now, later] = [waiting.filter(({ name }) => concerns(keys, name)), waiting.filter(({ name }) => !concerns(keys, name))]
+    if (now.length === 0 && later.length > 0) continue
     try {
-      await addMissingKeys(conn, quoted, keys)
+      await addMissingKeys(conn, quoted, now, ({ name }) => drops(keys, name))
     } catch (error) {
       if (!isServerError(error) || error.kind !== 'duplicate') throw error
       duplicate = `a unique key of ${table} can not be built yet: ${error.serverMessage}`
       continue
     }
     await failpoints.hit('keys.built')
+    const where = `target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`
     await conn.query(
-      `DELETE FROM ${moveSchema}.move_key WHERE target_uid = ${quoteString(targetUid)} AND table_name = ${quoteString(table)}`,
+      later.length === 0
+        ? `DELETE FROM ${moveSchema}.move_key WHERE ${where}`
+        : `UPDATE ${moveSchema}.move_key SET clauses = ${quoteString(JSON.stringify(later.map(({ text }) => text)))} WHERE ${where} AND clauses = ${quoteString(stored)}`,
     )
   }
   return duplicate
@@ -237,20 +245,41 @@ export async function rebuildKeys(
 /**
  * An ALTER whose client has gone goes on in the server: the table looks as if it had not been, ours waits for it, and then meets its keys (1061). What it has built is looked for
  * again, and the rest is built.
+ *
+ * A unique key that `goes` by the statement for which it is built may meet two rows of one value, and this stream may be the one that gives its row up, behind the statement. For what drops it its name
+ * is enough: there it is a key of the primary key's first column, which no row can be in the way of.
  */
-async function addMissingKeys(conn: Connection, quoted: string, keys: readonly KeyElement[]): Promise<void> {
+async function addMissingKeys(
+  conn: Connection,
+  quoted: string,
+  keys: readonly KeyElement[],
+  goes: (key: KeyElement) => boolean,
+): Promise<void> {
+  let made: 'as they are' | 'by a stand-in' = 'as they are'
   for (let before = -1; ;) {
     const [row] = await conn.allText(`SHOW CREATE TABLE ${quoted}`)
-    const present = new Set(keysOf(parseTableDefinition(row?.['Create Table'] ?? '')).map((key) => key.name))
+    const standing = parseTableDefinition(row?.['Create Table'] ?? '')
+    const present = new Set(keysOf(standing).map((key) => key.name))
     const missing = keys.filter((key) => !present.has(key.name))
+    const texts = missing.map((key) => (made === 'by a stand-in' && key.type === 'unique' && goes(key) ? standIn(key, standing) : key))
     try {
-      for (const statement of addKeysStatements(quoted, missing)) await conn.query(statement)
+      for (const statement of addKeysStatements(quoted, texts)) await conn.query(statement)
       return
     } catch (error) {
-      if (!isServerError(error, errno.duplicateKeyName) || missing.length === before) throw error
-      before = missing.length
+      if (!isServerError(error)) throw error
+      if (error.kind === 'duplicate' && made === 'as they are' && missing.some(goes)) made = 'by a stand-in'
+      else if (error.errno === errno.duplicateKeyName && missing.length !== before) before = missing.length
+      else throw error
     }
   }
+}
+
+function standIn(key: KeyElement, standing: TableDefinition): KeyElement {
+  const primary = primaryKeyOf(standing)
+  const [column, prefix] = [primary?.columns[0] ?? null, primary?.prefixes[0] ?? null]
+  if (column === null) return key
+  const part = `${quoteIdentifier(column)}${prefix === null ? '' : `(${prefix})`}`
+  return { ...key, type: 'index', text: `KEY ${quoteIdentifier(key.name)} (${part})` }
 }
 
 /** Tables that stand on a target already and do not hold what the source's do, or not all of it (PROTOCOLS 1.12, 1.5): they are taken as they are, so they must. */

@@ -16,10 +16,11 @@ import { connectPlain, connectReader, type ServerAddress } from './access.ts'
 import type { Announced } from './announced.ts'
 import type { Waiting } from './applier-options.ts'
 import type { Failpoints } from './crash-points.ts'
-import { ddlForTarget, ddlOutcome, keepsValues, mindsNoKeys, type DdlOutcome } from './ddl.ts'
+import { ddlForTarget, ddlOutcome, keepsValues, type DdlOutcome } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { definedNow, type Defined, type StatementsAhead } from './ddl-ahead.ts'
-import { executeOnce, wasBegun, type Executed } from './ddl-executed.ts'
+import { executeOnce, NotYet, wasBegun, type Executed } from './ddl-executed.ts'
+import { concerns, keysConcerned } from './ddl-keys.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
@@ -118,7 +119,7 @@ export class StreamDdl {
     const table = planName(place, verdict.table)
     const made = await this.#madeBy(event, table, executed, place)
     for (const { meta, on, xaLane } of targets) {
-      // Executed here, it found the keys of before it built, and has changed them itself.
+      // Executed here, it found those keys built that it is about, and has changed them itself; what waits on is as it was.
       const renewed =
         outcome?.kind === 'exec' || place.copying.size === 0
           ? null
@@ -209,9 +210,11 @@ export class StreamDdl {
       if (target.meta.flavour !== meta.flavour || was === undefined || there === undefined || made === undefined) continue
       // A run before, which died when it had stored it on some targets, has what it made already.
       if ([there, made].every(({ definitions }) => definitionDifference(was, definitions) !== null)) continue
-      // Keys that wait for the end of the copy are not there yet, where the statement was about none: they are what they were.
-      const uniques = mindsNoKeys(event) ? (await readKnown(target.meta, target.on)).get(table)?.uniques : undefined
-      return { ...made, uniques: uniques ?? made.uniques ?? [] }
+      // Keys that the statement was not about may still wait for the end of the copy: they are what they were.
+      const keys = keysConcerned(event)
+      const others = (await readKnown(target.meta, target.on)).get(table)?.uniques?.filter(({ name }) => !concerns(keys, name))
+      const own = (made.uniques ?? []).filter(({ name }) => others === undefined || concerns(keys, name))
+      return { ...made, uniques: [...own, ...(others ?? [])] }
     }
     throw moveErrors.ddlTwice({
       table: `${schema}.${table}`,
@@ -257,7 +260,7 @@ export class StreamDdl {
 
   /**
    * Announced, so that a stream of the opposite direction takes it for ours; once, also after a crash or beside the stream of another source; in the session
-   * that it had on the source; while no other stream of this mover writes to the target; and on a table that has all its keys, since it may be about one that waits for the end
+   * that it had on the source; while no other stream of this mover writes to the target; and on a table that has those of its keys that it is about, which may have waited for the end
    * of the copy. What the server refuses stops the stream: "there already" of one part says nothing of the others.
    */
   async #execute(event: QueryEvent, statement: string, place: TailPlace): Promise<ExecutedOn[]> {
@@ -265,7 +268,7 @@ export class StreamDdl {
     const executed: ExecutedOn[] = []
     const at = place.coordinate()
     for (const [i, openTarget] of targets.entries()) {
-      const { meta, name, on, address, xaLane, epoch } = openTarget
+      const { meta, name, on, address, xaLane, epoch, mode } = openTarget
       const schema = record.targets[i]?.schema ?? ''
       const refuse = (reason: string): Error => moveErrors.ddlRefused({ target: name, statement, reason })
       const session = sessionSql(event, source.meta.flavour, meta.flavour)
@@ -276,11 +279,10 @@ export class StreamDdl {
       const tables = objects.map((object) => object.name)
       // By the names that servers tell and `#madeBy` asks for, where the statement spells them otherwise (lower_case_table_names).
       const defined = tables.map((table) => planName(place, table))
-      const keys = mindsNoKeys(event) ? 'left out' : 'count'
+      const keys = keysConcerned(event)
       const prepare = async (): Promise<string | null> => {
-        if (keys === 'left out') return null
         for (const of of verb.toUpperCase() === 'TRUNCATE' ? [] : tables) {
-          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, { of })
+          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, { of, keys })
           if (inTheWay !== null) return `before "${statement}" ${inTheWay}`
         }
         return null
@@ -297,6 +299,8 @@ export class StreamDdl {
         } catch (error) {
           if (!isServerError(error) || isTransient(error)) throw error
           for (const table of tables) await withdrawDdl(meta, schema, table)
+          // A unique key that it adds meets a row of a stream that is behind, or ahead.
+          if (error.kind === 'duplicate' && mode === 'several-sources') throw new NotYet(`for "${statement}" ${error.serverMessage}`)
           throw refuse(error.serverMessage)
         }
       }

@@ -22,10 +22,10 @@ export function withoutCounter(text: string): string {
   return text
 }
 
-/** Without secondary keys, which may be built at any time; ''  (no table) stays. */
-export function withoutKeys(text: string): string {
+/** Without secondary keys, which may be built at any time, but for those that `isKept` names; ''  (no table) stays. */
+export function withoutKeys(text: string, isKept: (key: string) => boolean = () => false): string {
   if (text === '') return text
   const { name, elements, options } = parseTableDefinition(text)
-  const kept = elements.filter((element) => element.kind !== 'key' || element.type === 'primary')
+  const kept = elements.filter((element) => element.kind !== 'key' || element.type === 'primary' || isKept(element.name))
   return [`CREATE TABLE \`${name.replaceAll('`', '``')}\` (`, ...kept.map((element) => `  ${element.text}`), `)${options}`].join('\n')
 }

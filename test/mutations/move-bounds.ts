@@ -130,8 +130,8 @@ export const boundMutations: readonly Mutation[] = [
     file: 'src/move/schema-copy.ts',
     edits: [
       [
-        'if (!isServerError(error, errno.duplicateKeyName) || missing.length === before) throw error',
-        'if (missing.length >= 0) throw error',
+        'error.errno === errno.duplicateKeyName && missing.length !== before',
+        'error.errno === errno.duplicateKeyName && missing.length < 0',
       ],
     ],
     test: 'src/move/keys.db.test.ts',

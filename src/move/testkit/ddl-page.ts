@@ -37,8 +37,10 @@ ${rows.join('\n')}
 - \`exec\` announces its statement on the target, so that the reverse stream takes it for ours, and executes it once: met again after a crash, or brought by the stream of another
   source, it is told by its place in the stream and by what the table looked like before (\`CHANGE a b\` does not fail the second time, \`CHANGE a b, CHANGE b a\` does not swap back). One that
   the server still executes when its mover has died is waited for. What a target refuses stops the stream (SW-MOVE-028), "there already" and "not there" too: they say nothing of a statement's other parts.
-- While copying, \`exec\` builds a table's keys that wait for the end of the copy before the first statement on it that may be about one of them (all but such as only add columns). The rest of the
-  copy has them in place. In a merge two rows may hold one value meanwhile; it is waited for, and refused when the other streams have had ten minutes to write (the time for which keys are built does not count), since it may be this stream that gives its row up, behind the statement.
+- While copying, \`exec\` builds, before a statement, those of the table's keys that wait for the end of the copy and that the statement is about: those that it names, and where it adds a key without a name those whose names such a key's name depends on.
+  A statement that changes columns, or asks for a key without naming one (a foreign key), is about all. What is built so the rest of the copy has in place; the others go on waiting. In a merge two rows may hold one value of a unique key that waits.
+  A statement that is about other keys goes on without it, and one that drops it too. One that is about it (RENAME INDEX, ALTER INDEX, a foreign key), and one that adds a unique key which meets two rows, waits until the rows have come apart, and is refused when the other streams have had ten minutes to write (the
+  time for which keys are built does not count), since it may be this stream that gives its row up, behind the statement.
 - A statement between the making of the targets' tables and the place where the stream begins is in no binlog that it reads. When it begins, tables that are as they were made, and empty, are brought to what the
   source has by then, in every mode (\`src/move/start-ddl.db.test.ts\`); one that somebody has altered, or that holds rows, is looked at as it is.
 - Two statements on one table before the stream has come to the first: rows between them are defined by neither what was nor what is. Before it goes on from a statement the stream
