@@ -22,6 +22,8 @@ export default async function* report(source) {
       if (type === 'test:fail' && data.todo === undefined && !toldTwice) {
         entry.failed++
         entry.failures.push(`  ✖ ${data.name}\n${indent(describe(error))}`)
+        // Its process failed at its end, when all its tests had been told: of an error that nobody caught.
+        if (told.has(entry)) yield line(entry)
       } else if (type === 'test:pass' && !isSuite) {
         if (data.skip === undefined) entry.passed++
         else entry.skipped++

@@ -45,8 +45,8 @@ const groups = [
   { name: 'unit', processes: 3, timeoutMs: 300_000, kinds: [{ files: isUnit, in: ['src', 'test'] }] },
   {
     name: 'end to end, and with servers',
-    atOnce: 3,
-    atOnceMax: Math.max(3, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
+    atOnce: 4,
+    atOnceMax: Math.max(4, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
     kinds: [
       { files: isEndToEnd, in: ['test'], atOnce: 2, timeoutMs: 900_000 },
       { files: hasServers, in: ['src', 'test'], atOnce: 8, timeoutMs: 300_000 },
@@ -134,6 +134,7 @@ async function runFiles(node, group, plan, env, leftMs) {
   const tallyFile = join(dir, 'tally')
   const args = [
     '--disable-warning=ExperimentalWarning',
+    '--import=./scripts/lean-runner.mjs',
     '--import=./scripts/end-of-process.mjs',
     'scripts/run-tests.mjs',
     JSON.stringify(plan),

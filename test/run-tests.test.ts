@@ -20,7 +20,12 @@ async function ran(
       return path
     }
     const tally = join(dir, 'tally')
-    const args = ['--disable-warning=ExperimentalWarning', 'scripts/run-tests.mjs', JSON.stringify(plan(file))]
+    const args = [
+      '--disable-warning=ExperimentalWarning',
+      '--import=./scripts/lean-runner.mjs',
+      'scripts/run-tests.mjs',
+      JSON.stringify(plan(file)),
+    ]
     const { NODE_TEST_CONTEXT: _, ...env } = process.env
     const child = spawn(process.execPath, args, { env: { ...env, SHARDWRIGHT_TEST_TALLY: tally }, stdio: ['ignore', 'pipe', 'inherit'] })
     let told = ''
@@ -68,4 +73,35 @@ test('while the processors are idle more files run than always do, up to a most;
     kinds: [{ files: names.map((name) => file(name, alone)), atOnce: 3, timeoutMs: 60_000 }],
   }))
   assert.deepEqual([busy.code, busy.passed, busy.trace], [0, 3, '()()()'], busy.told)
+})
+
+test('an error that nobody caught fails its file, however late it comes and though all tests passed, and is told with where it came from', async () => {
+  const later = "await new Promise((done) => setTimeout(done, 5)); trace('(')"
+  const bodies = {
+    thrown: `${later}; setTimeout(() => { throw new Error('from a timer') }, 5); await new Promise((done) => setTimeout(done, 50))`,
+    rejected: `${later}; void (async () => { throw new Error('unheard') })(); await new Promise((done) => setTimeout(done, 50))`,
+    fine: later,
+  }
+  const { code, told, failed } = await ran((file) => ({
+    atOnce: 3,
+    kinds: [{ files: Object.entries(bodies).map(([name, body]) => file(name, body)), atOnce: 3, timeoutMs: 60_000 }],
+  }))
+  assert.equal(code, 1, told)
+  assert.deepEqual(failed, ['rejected.test.mjs', 'thrown.test.mjs'], told)
+  assert.match(told, /✖ \S+thrown\.test\.mjs[^]*nobody caught: Error: from a timer\n\s+at /)
+  assert.match(told, /✖ \S+rejected\.test\.mjs[^]*nobody caught: Error: unheard\n\s+at /)
+})
+
+test('the runner follows no promise of a test: what only awaits costs what it costs without it', async () => {
+  const body = `
+    const { createHook, executionAsyncId } = await import('node:async_hooks')
+    await Promise.resolve()
+    const ids = new Set()
+    for (let n = 0; n < 3; n++) { await Promise.resolve(); ids.add(executionAsyncId()) }
+    trace(String(ids.size))`
+  const { passed, trace, told } = await ran((file) => ({
+    atOnce: 1,
+    kinds: [{ files: [file('awaits', body)], atOnce: 1, timeoutMs: 60_000 }],
+  }))
+  assert.deepEqual([passed, trace], [1, '1'], told)
 })
