@@ -74,12 +74,12 @@ const shapes: Readonly<Record<string, Shape>> = {
     follow: async ({ size, mover, say }) => {
       const seconds = await timed(async () => {
         await s.query('INSERT INTO t1 SELECT * FROM spare')
-        await mover.reported((report) => report.applied.rowChanges >= size)
+        await mover.caughtUp(s)
       })
       say(`a transaction of ${size} rows written and applied in ${seconds.toFixed(1)} s`)
       const again = await timed(async () => {
         await s.query('UPDATE t1 SET v = v + 1')
-        await mover.reported((report) => report.applied.rowChanges >= 2 * size)
+        await mover.caughtUp(s)
       })
       say(`one that updates them in ${again.toFixed(1)} s`)
     },
@@ -94,7 +94,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     follow: async ({ size, mover, say }) => {
       const seconds = await timed(async () => {
         for (let id = 1; id <= size; id++) await s.query(`UPDATE t1 SET v = v + 1 WHERE id = ${id}`)
-        await mover.reported((report) => report.applied.rowChanges >= size)
+        await mover.caughtUp(s)
       })
       say(`${size} rows of 17 MiB updated and applied in ${seconds.toFixed(1)} s`)
     },
@@ -124,7 +124,7 @@ const shapes: Readonly<Record<string, Shape>> = {
     follow: async ({ schema, size, mover, say }) => {
       const seconds = await timed(async () => {
         for (let i = 0; i < size; i++) await s.query(`UPDATE ${schema}_s${i}.t1 SET k = k + 1 LIMIT 50000`)
-        await mover.reported((report) => report.applied.rowChanges >= 50_000)
+        await mover.caughtUp(s)
       })
       say(`${size} transactions of 50,000 rows written and applied in ${seconds.toFixed(1)} s`)
     },
@@ -138,9 +138,10 @@ const shapes: Readonly<Record<string, Shape>> = {
     },
     follow: async ({ size, mover, say }) => {
       let worst = 0
+      let written = false
       const seen = mover.reported((report) => {
         for (const { lag } of report.targets) worst = Math.max(worst, lag?.markerAgeMs ?? worst)
-        return report.applied.rowChanges >= size * 2_000
+        return written
       })
       const seconds = await timed(async () => {
         const beganMs = performance.now()
@@ -150,7 +151,9 @@ const shapes: Readonly<Record<string, Shape>> = {
           if (aheadMs > 0) await new Promise((resolve) => setTimeout(resolve, aheadMs))
         }
       })
+      written = true
       await seen
+      await mover.caughtUp(s)
       say(
         `${Math.round((size * 2_000) / seconds)} updates a second of one row for ${seconds.toFixed(0)} s; greatest lag reported ${Math.round(worst)} ms`,
       )
@@ -198,6 +201,7 @@ for (const times of [1, factor]) {
     peaks.push(peak)
     say(`mover at most ${peak} MB`)
     await mover.stop()
+    for (const warning of mover.warnings()) say(`the mover warned: ${warning}`)
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }

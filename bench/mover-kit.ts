@@ -2,10 +2,11 @@
 import type { TargetLag } from '../src/topology/target-report.ts'
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { childEnvironment, nodeFlags } from '../src/main/child-settings.ts'
 import { keyRangesIntersect, parseKeyRange } from '../src/keyspace/key-range.ts'
+import { bumpControlMarker } from '../src/binlog/control-schema.ts'
 import type { Connection } from '../src/mysql/connection.ts'
 import { putServers } from '../src/move/testkit/mover-kit.ts'
 import { keys } from '../src/topology/keys.ts'
@@ -132,6 +133,17 @@ export class MoverBench implements AsyncDisposable {
     throw new Error('the store ended')
   }
 
+  /**
+   * Waits until everything that the source had committed before is applied. By a marker that goes behind it: what a report counts is of one run of its stream, and a stream may begin again
+   * (`warnings` says so then).
+   *
+   * @param s the source
+   */
+  async caughtUp(s: Connection): Promise<void> {
+    const marker = await bumpControlMarker(s)
+    await this.reported(({ targets }) => targets.every(({ controlMarker }) => controlMarker >= marker))
+  }
+
   /** A comparison by the mover's own process, as in production: from the request to its end. */
   async vdiff(): Promise<VdiffReport> {
     const { workflowUid, keyspace, targets } = this.record
@@ -168,6 +180,18 @@ export class MoverBench implements AsyncDisposable {
       if (report !== undefined && report.endedAtMs !== null) return report
     }
     throw new Error('the store ended')
+  }
+
+  /** What the mover's log warns of, a line each: a run that ended and began again is among it. */
+  warnings(): string[] {
+    const file = join(this.#dir, 'logs', 'mover.log')
+    if (!existsSync(file)) return []
+    return readFileSync(file, 'utf8')
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { level: number; msg?: string; err?: { message?: string } })
+      .filter(({ level }) => level >= 40)
+      .map(({ msg, err }) => [msg, err?.message].filter((part) => part !== undefined).join(': '))
   }
 
   async #want(): Promise<void> {

@@ -19,7 +19,14 @@ export type BinlogEvent = {
   readonly artificial: boolean
   /** Without header and checksum. */
   readonly body: Buffer
+  /** Bytes behind the body that nobody else uses (`roomBehind` of frames.ts). */
+  readonly room: number
   readonly at: Coordinates
+}
+
+/** Of an event that has begun to come; null: too little of it is here. */
+export function sizeInHeader(beginning: Buffer): number | null {
+  return beginning.length < 13 ? null : beginning.readUInt32LE(9)
 }
 
 const crc32Algorithm = 1
@@ -48,9 +55,10 @@ export class EventStream {
 
   /**
    * @param packet a whole event
+   * @param room bytes behind it that nobody else uses
    * @throws badChecksum (coordinates filled by the caller), Truncated
    */
-  read(packet: Buffer): BinlogEvent {
+  read(packet: Buffer, room = 0): BinlogEvent {
     if (packet.length < eventHeaderBytes) throw new Truncated('event header')
     const type = packet[4] as number
     const size = packet.readUInt32LE(9)
@@ -65,7 +73,15 @@ export class EventStream {
       this.#end = Number(reader.u64())
       this.#file = reader.rest().toString('utf8')
     }
-    return { type, timestamp: packet.readUInt32LE(0), serverId: packet.readUInt32LE(5), artificial, body, at }
+    return {
+      type,
+      timestamp: packet.readUInt32LE(0),
+      serverId: packet.readUInt32LE(5),
+      artificial,
+      body,
+      room: room + packet.length - end,
+      at,
+    }
   }
 
   /** An event out of a compressed transaction: no checksum, its coordinates are the whole's. */
@@ -76,6 +92,7 @@ export class EventStream {
       serverId: event.readUInt32LE(5),
       artificial: false,
       body: event.subarray(eventHeaderBytes),
+      room: 0,
       at,
     }
   }

@@ -67,9 +67,9 @@ export class GroupDecoder {
     return this.#at
   }
 
-  /** @param packet one whole event, kept until `poll` gave undefined */
-  feed(packet: Buffer): void {
-    this.#guard(() => this.#take(this.#stream.read(packet)))
+  /** @param packet one whole event, kept until `poll` gave undefined; `room`: bytes behind it that nobody else uses, for a row of megabytes to be decoded where it is */
+  feed(packet: Buffer, room = 0): void {
+    this.#guard(() => this.#take(this.#stream.read(packet, room)))
   }
 
   poll(): TailEvent | undefined | 'unpack' {
@@ -128,7 +128,7 @@ export class GroupDecoder {
 
   #take(event: BinlogEvent): void {
     this.#at = event.at
-    const { type, body, at } = event
+    const { type, body, room, at } = event
     this.#startedAt = event.timestamp
     switch (type) {
       case eventType.formatDescription:
@@ -189,17 +189,17 @@ export class GroupDecoder {
       case eventType.writeRows:
       case eventType.updateRows:
       case eventType.deleteRows:
-        this.#rows(body, 2, { change: changes[type - eventType.writeRows] as ChangeKind, compressed: false, at })
+        this.#rows(body, 2, { change: changes[type - eventType.writeRows] as ChangeKind, compressed: false, at, room })
         return
       case eventType.writeRowsV1:
       case eventType.updateRowsV1:
       case eventType.deleteRowsV1:
-        this.#rows(body, 1, { change: changes[type - eventType.writeRowsV1] as ChangeKind, compressed: false, at })
+        this.#rows(body, 1, { change: changes[type - eventType.writeRowsV1] as ChangeKind, compressed: false, at, room })
         return
       case eventType.mariadbWriteRowsCompressedV1:
       case eventType.mariadbUpdateRowsCompressedV1:
       case eventType.mariadbDeleteRowsCompressedV1:
-        this.#rows(body, 1, { change: changes[type - eventType.mariadbWriteRowsCompressedV1] as ChangeKind, compressed: true, at })
+        this.#rows(body, 1, { change: changes[type - eventType.mariadbWriteRowsCompressedV1] as ChangeKind, compressed: true, at, room: 0 })
         return
       case eventType.partialUpdateRows:
         this.#partialUpdate(body)

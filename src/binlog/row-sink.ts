@@ -3,7 +3,7 @@
  *
  * `out` is [copy of the part's event bytes | text]. A value whose canonical bytes stand in the event as they are (characters, blobs, bits)
  * costs one span into the copy; only numbers, dates and the like are written as text behind it. No object or closure is made per value, and the
- * part owns its bytes: one copy of the event instead of one for each value.
+ * part owns its bytes: one copy of the event instead of one for each value; a row of megabytes has the event's own.
  */
 import { Buffer } from 'node:buffer'
 
@@ -40,6 +40,16 @@ export class RowSink {
     this.out = Buffer.allocUnsafe(copyBytes + textBytes)
     source.copy(this.out, 0, from, from + copyBytes)
     this.textAt = copyBytes
+  }
+
+  /** The same without a copy, for the last row of an event: `out` is the event itself and the room behind it, which must be the caller's to write to. */
+  beginInPlace(source: Buffer, from: number, room: number): void {
+    this.source = source
+    this.position = from
+    this.end = source.length
+    this.#base = 0
+    this.out = Buffer.from(source.buffer, source.byteOffset, source.length + room)
+    this.textAt = source.length
   }
 
   /** Offset of the next byte to read; moves past `length` bytes. */

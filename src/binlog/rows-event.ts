@@ -5,7 +5,7 @@
  *     [update: present bits (after)] | rows: image, or before image and after image
  *     image := null bits of the present columns | values in column order
  *
- * Decoded in parts of some size, so that one event of a gigabyte does not become two; a row is never split.
+ * Decoded in parts of some size, so that one event of a gigabyte does not become two; a row is never split. One that is larger than a part is not copied where that can be helped: an UPDATE of a row of 17 MiB has it twice.
  */
 import { assert } from '../base/assert.ts'
 import { Buffer } from 'node:buffer'
@@ -37,7 +37,13 @@ export function parseRowsHeader(body: Buffer, version: 1 | 2): RowsHeader {
 
 export const rowsPartBytes = 1 << 20
 
-export type RowsShape = { readonly change: ChangeKind; readonly compressed: boolean; readonly at: Coordinates }
+export type RowsShape = {
+  readonly change: ChangeKind
+  readonly compressed: boolean
+  readonly at: Coordinates
+  /** Bytes behind the body that nobody else uses. */
+  readonly room: number
+}
 
 // Scratch spans grow to the widest part seen and are reused: decoding is synchronous, so one pair for the process is enough.
 let beforeScratch: Int32Array = new Int32Array(4096)
@@ -82,14 +88,15 @@ export class RowsParts {
     if (left === 0) return undefined
     const part = this.#decode(Math.min(left, this.#partBytes))
     if (typeof part !== 'number') return part
-    // A single row larger than a part: by itself.
-    const alone = this.#decode(part)
+    // A single row larger than a part: by itself. The last one may keep the event's own bytes, whose room nobody needs any more.
+    const inPlace = this.#shape.room > 0 && part === left
+    const alone = this.#decode(part, inPlace)
     assert(typeof alone !== 'number', 'a row has the size that it had')
     return alone
   }
 
   /** Whole rows that fit in `copyBytes`; or, when not even one does, the bytes of that one. */
-  #decode(copyBytes: number): RowsEvent | number {
+  #decode(copyBytes: number, inPlace = false): RowsEvent | number {
     const sink = this.#sink
     const start = this.#position
     const limit = start + copyBytes
@@ -98,7 +105,8 @@ export class RowsParts {
     const { change, at } = this.#shape
     const update = change === 'update'
     // Text is mostly shorter than the binary of a row of mixed types; the sink grows when it is not.
-    sink.begin(this.#body, start, this.#body.length, copyBytes, 64 + Math.min(copyBytes >> 1, textBytesMax))
+    if (inPlace) sink.beginInPlace(this.#body, start, this.#shape.room)
+    else sink.begin(this.#body, start, this.#body.length, copyBytes, 64 + Math.min(copyBytes >> 1, textBytesMax))
     let rows = 0
     let spansUsed = 0
     let before = beforeScratch

@@ -14,7 +14,9 @@ import { ServerError } from '../mysql/errors.ts'
 import { binlogErrors } from './errors.ts'
 import { dumpCommand, prepareDump, registerReplicaCommand } from './dump.ts'
 import { GroupDecoder } from './group-decoder.ts'
+import { sizeInHeader } from './event-stream.ts'
 import { parsePosition } from './position-text.ts'
+import { roomBehind } from '../wire/frames.ts'
 import type { Position, TableChooser, Tail, TailEvent } from './source.ts'
 
 export type TailOptions = {
@@ -51,7 +53,8 @@ export async function openTail(options: TailOptions): Promise<Tail> {
     await connection.simpleCommand(registerReplicaCommand(serverId)).catch((error: unknown) => {
       throw dumpError(error, server, options.position)
     })
-    const packets = connection.command(dumpCommand(start, serverId), { bufferBytesMax: options.bufferBytesMax ?? bufferBytesMaxDefault })
+    const bufferBytesMax = options.bufferBytesMax ?? bufferBytesMaxDefault
+    const packets = connection.command(dumpCommand(start, serverId), { bufferBytesMax, packetSize })
     const decoder = new GroupDecoder({ start, checksum, table: options.table })
     return new ServerTail({ connection, packets, decoder, server, position: options.position, clock: options.clock, heartbeatMs })
   } catch (error) {
@@ -129,7 +132,7 @@ class ServerTail implements Tail {
   #feed(packet: Buffer): void {
     this.lastReceivedAtMs = this.#parts.clock.monotonicMs()
     // Byte 0 says OK; errors and the end were taken out by the packet stream.
-    this.#parts.decoder.feed(packet.subarray(1))
+    this.#parts.decoder.feed(packet.subarray(1), roomBehind(packet))
   }
 
   async #receive(): Promise<void> {
@@ -186,6 +189,12 @@ class ServerTail implements Tail {
     this.#parts.decoder.close()
     this.#parts.connection.destroy()
   }
+}
+
+/** An event tells its size, and comes behind a byte that says OK. */
+function packetSize(beginning: Buffer): number | null {
+  const size = sizeInHeader(beginning.subarray(1))
+  return size === null ? null : 1 + size
 }
 
 const purged = /purged|could not find|not in the master|missing.*transactions|more GTIDs than|first log file|state requested by slave/i

@@ -248,14 +248,9 @@ export class ChunkReader {
   }
 
   #keyLiteral(batch: RowBatch, row: number): string {
-    const out = Buffer.allocUnsafe(this.#encoder.bytesMax(batch, row))
-    const end = this.#encoder.encodeSome(
-      batch,
-      row,
-      this.#table.keyColumns.map((_, i) => i),
-      out,
-      0,
-    )
+    const columns = this.#table.keyColumns.map((_, i) => i)
+    const out = Buffer.allocUnsafe(this.#encoder.bytesMaxOf(batch, row, columns) + columns.length)
+    const end = this.#encoder.encodeSome(batch, row, columns, out, 0)
     return out.toString('latin1', 0, end)
   }
 

@@ -2,7 +2,7 @@ import type { PaceLimits } from '../topology/records.ts'
 
 /**
  * Budgets of a mover, whose streams share them (`memory-shares.ts`). Memory of all is about: copyBytesMax + readers × readBufferBytes + touchedBytesMax (twice that where XA transactions commit on MariaDB) + 3 × pendingBytesMax (half of it more while rows are held back, `held-room.ts`) + tailBufferBytes;
- * beside it one chunk and one group of the binlog for each stream, where rows are so large that its part holds less.
+ * beside it one chunk for each stream, and of its binlog one row and two events (each up to twice a row), where rows are so large that its part holds less.
  *
  * Why that is below 300 MB, in MB: by the defaults 24 + 4 + 32 + 36 + 4 = 100 in use at most, at once only when the tail brings as much as it may while the copy holds as much as it may. The process itself takes 90, of which
  * the runtime's code is 58. What is garbage and not collected yet: up to 36 of buffers (`main/collect-buffers.ts`: to 80 in all, or 16 above what is in use), and as much text again as there is (V8 lets a heap of this size double: 12 to 30).

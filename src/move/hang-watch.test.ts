@@ -25,7 +25,7 @@ function watching() {
   const stop = new AbortController()
   const watch = new HangWatch(clock, 10_000)
   const connection = (server: string) => {
-    const conn = { open: true, outstanding: 1, bytesReceived: 0, threadId: 7, destroy: () => void (conn.open = false) }
+    const conn = { open: true, outstanding: 1, bytesReceived: 0, bytesGone: 0, threadId: 7, destroy: () => void (conn.open = false) }
     // Nobody listens there: what is asked there is not known.
     const address: ServerAddress = {
       id: server,
@@ -87,6 +87,23 @@ test('promise 7: of hangs on several servers the oldest is told, whichever was l
   assert.match(watch.waiting?.what ?? '', /an answer of three/)
   await answered(2, 0)
   assert.equal(watch.waiting, null)
+  end()
+  await running
+})
+
+test('promise 8: a statement of megabytes that goes out over a slow line is no hang, though the server has nothing to answer yet; one that goes no further is', async () => {
+  const { connection, look, run, end } = watching()
+  const conn = connection('s')
+  const running = run()
+  await look(0)
+  for (let n = 0; n < 40; n++) {
+    conn.bytesGone += 256 << 10
+    await look(1_000)
+  }
+  assert.equal(conn.open, true, 'it has gone on for forty seconds')
+  await look(11_000)
+  await look(11_000)
+  assert.equal(conn.open, false)
   end()
   await running
 })

@@ -1,7 +1,7 @@
 /**
  * Notices connections that hang: the network lost what was sent or answered, and nobody was told (a firewall that forgot a flow, a cable).
  *
- * How it tells a hang from work: a connection that has waited for an answer for `patienceMs` without receiving a byte is looked up on its
+ * How it tells a hang from work: a connection that has waited for an answer for `patienceMs` without a byte received, or gone of a statement of megabytes, is looked up on its
  * server by another connection. Its session is there and not asleep: the server is at work (an ALTER may take hours), or is waiting for us to read. Its session is
  * asleep, or gone: the server has nothing to answer any more, and the connection is ended; what it had sent counts as unknown, and the run begins again where
  * the targets stand. A session that waits for rows of ours (LOAD DATA LOCAL) looks like one at work: the server itself ends it when none come for long (`connectWriter`). Who is at work is told
@@ -16,7 +16,7 @@ import { moveErrors } from './errors.ts'
 const everyMs = 1_000
 
 type Looked = { readonly command: string; readonly state: string }
-type Watched = { readonly conn: Connection; readonly address: ServerAddress; received: number; sinceMs: number; suspect: boolean }
+type Watched = { readonly conn: Connection; readonly address: ServerAddress; bytes: number; sinceMs: number; suspect: boolean }
 
 export class HangWatch {
   readonly #clock: Clock
@@ -32,7 +32,7 @@ export class HangWatch {
   }
 
   add(conn: Connection, address: ServerAddress): void {
-    this.#watched.push({ conn, address, received: -1, sinceMs: 0, suspect: false })
+    this.#watched.push({ conn, address, bytes: -1, sinceMs: 0, suspect: false })
   }
 
   /** For which answer patience has been over for the longest; null: for none. */
@@ -62,9 +62,9 @@ export class HangWatch {
 
   #waitsTooLong(one: Watched): boolean {
     const nowMs = this.#clock.monotonicMs()
-    const received = one.conn.bytesReceived
-    if (one.conn.outstanding === 0 || received !== one.received) {
-      one.received = received
+    const bytes = one.conn.bytesReceived + one.conn.bytesGone
+    if (one.conn.outstanding === 0 || bytes !== one.bytes) {
+      one.bytes = bytes
       one.sinceMs = nowMs
       one.suspect = false
     }

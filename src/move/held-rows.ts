@@ -16,7 +16,7 @@ import { canonicalExpression } from '../binlog/canonical-select.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteQualified } from '../sql/quote.ts'
-import { changeBytes, type Change } from './pending.ts'
+import { changeBytes, rowText, type Change } from './pending.ts'
 import { RowEncoder } from './row-encoder.ts'
 import { asBytes, splitLiterals } from './statements.ts'
 import { LiteralKind, type MovedColumn, type TablePlan } from './table-plan.ts'
@@ -51,7 +51,7 @@ export async function givenUpOnSource(conn: Connection, held: readonly Change[])
     const now = await rowNow(conn, change)
     if (now === 'unknown') continue
     if (now === null) found.gone.push(change)
-    else if (differs(change.table, splitLiterals(change.row?.slice(1, -1) ?? ''), now)) found.otherValues.push(change)
+    else if (differs(change.table, splitLiterals(rowText(change.row ?? '').slice(1, -1)), now)) found.otherValues.push(change)
   }
   return found
 }

@@ -11,7 +11,7 @@ import { createHash } from 'node:crypto'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
-import { changeBytes, type Change, type Pending } from './pending.ts'
+import { changeBytes, rowText, type Change, type Pending } from './pending.ts'
 import { moveSchema } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 
@@ -140,5 +140,5 @@ export class HeldStore {
 }
 
 function printed({ table, key, row, images }: Change): string {
-  return Buffer.from(JSON.stringify([table.name, key, row, images]), 'utf8').toString('hex')
+  return Buffer.from(JSON.stringify([table.name, key, row === null ? null : rowText(row), images]), 'utf8').toString('hex')
 }

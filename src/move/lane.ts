@@ -6,6 +6,7 @@
 import { unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Connection, OkResult, Result } from '../mysql/connection.ts'
+import { statementText, type Statement } from '../mysql/statement.ts'
 import { isServerError, type ServerError } from '../mysql/errors.ts'
 import { moveErrors } from './errors.ts'
 import { changingWarning } from './warnings.ts'
@@ -14,7 +15,7 @@ const attemptsMax = 50
 
 /** Rows by LOAD DATA LOCAL (`bulk-load.ts`). */
 export type BulkLoad = { readonly sql: string; readonly rowsText: readonly Buffer[]; readonly rows: number }
-export type LaneStatement = string | Buffer | BulkLoad
+export type LaneStatement = Statement | BulkLoad
 
 export type Collided = ReadonlyMap<number, ServerError>
 
@@ -46,7 +47,7 @@ export class Lane {
    * As `transaction`, but without the statements that a row in their way keeps out: a server takes back such a one alone, and goes on with the transaction. Returns what kept them out, by their
    * place among those given.
    */
-  async attempt(statements: readonly (string | Buffer)[]): Promise<Collided> {
+  async attempt(statements: readonly Statement[]): Promise<Collided> {
     const collided = new Map<number, ServerError>()
     await this.#busy(() => this.#transaction(statements, collided))
     return collided
@@ -114,9 +115,9 @@ export class Lane {
   /** All answers in order; after a failed bulk load the statements behind it are not sent. */
   async #send(statements: readonly LaneStatement[]): Promise<PromiseSettledResult<Result>[]> {
     const settled: PromiseSettledResult<Result>[] = []
-    let plain: (string | Buffer)[] = []
+    let plain: Statement[] = []
     for (const statement of statements) {
-      if (isText(statement)) {
+      if (!isLoad(statement)) {
         plain.push(statement)
         continue
       }
@@ -180,10 +181,10 @@ export class Lane {
         message: row.Message ?? '',
       }))
       const unseen = shown.length < warnings ? { level: 'Warning', code: 0, message: `${warnings} warnings` } : null
-      const warning = changingWarning(shown, isText(statement) ? statement.toString('latin1') : '') ?? unseen
+      const warning = changingWarning(shown, isLoad(statement) ? '' : statementText(statement)) ?? unseen
       if (warning === null) continue
       await this.conn.query('ROLLBACK')
-      const head = Buffer.from(isText(statement) ? statement.toString('latin1') : statement.sql, 'latin1').toString('utf8', 0, 200)
+      const head = Buffer.from(isLoad(statement) ? statement.sql : statementText(statement, 1_000), 'latin1').toString('utf8', 0, 200)
       throw moveErrors.warned({
         target: this.#context.target,
         table: head.slice(0, head.indexOf(' (') > 0 ? head.indexOf(' (') : 80),
@@ -212,8 +213,8 @@ export function isCollision(error: unknown): error is ServerError {
   return isServerError(error) && error.kind === 'duplicate'
 }
 
-function isText(statement: LaneStatement): statement is string | Buffer {
-  return typeof statement === 'string' || Buffer.isBuffer(statement)
+function isLoad(statement: LaneStatement): statement is BulkLoad {
+  return typeof statement !== 'string' && 'rowsText' in statement
 }
 
 /** With LOCAL a server makes warnings of what it could not store as given: they are refused with the others, and every row must have been read. */

@@ -5,13 +5,30 @@
 import type { Coordinates } from '../binlog/source.ts'
 import type { TablePlan } from './table-plan.ts'
 
+/**
+ * A large row is the bytes that its statement is sent from, and in memory once; as text it would be there twice while it is written. The rest are texts, which take less than a buffer of their own would.
+ */
+export type RowLiteral = string | Buffer
+
+/** From here on a row is bytes. */
+export const largeRowBytes = 1 << 20
+
+export function rowLiteral(text: string): RowLiteral {
+  return text.length > largeRowBytes ? Buffer.from(text, 'latin1') : text
+}
+
+/** As text, for the few who look into a row. */
+export function rowText(row: RowLiteral): string {
+  return typeof row === 'string' ? row : row.toString('latin1')
+}
+
 /** The newest that is known of one key. Texts are latin1 views of literal bytes. */
 export type Change = {
   readonly table: TablePlan
   /** Literals of the key's columns, separated by commas. */
   readonly key: string
   /** The whole row as `(…)`; null: it is to be gone. */
-  readonly row: string | null
+  readonly row: RowLiteral | null
   /** Shard-key literals of every image of this key in the round; null where the target has one source (PROTOCOLS 1.6). */
   readonly images: readonly string[] | null
 }
@@ -41,10 +58,8 @@ export type Round = {
   readonly stamp: Stamp
 }
 
-/** A large row counts twice: while it is written it is in memory as text and in its statement. */
 export function changeBytes(change: Change): number {
-  const rowBytes = change.row?.length ?? 0
-  return change.key.length + (rowBytes > largeRowBytes ? 2 : 1) * rowBytes + imagesBytes(change.images) + 160
+  return change.key.length + (change.row?.length ?? 0) + imagesBytes(change.images) + 160
 }
 
 /** What images take: in memory, and about as much in a statement that names the key with each. */
@@ -61,8 +76,6 @@ function imageBytes(image: string): number {
  * the change that is newest holds on to them: whatever was merged into it is not used any more.
  */
 const grown = new WeakMap<readonly string[], { readonly has: Set<string>; bytes: number }>()
-
-const largeRowBytes = 1 << 20
 
 export class Pending {
   #changes = new Map<TablePlan, Map<string, Change>>()

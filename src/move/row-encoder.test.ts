@@ -1,4 +1,4 @@
-import { test } from 'node:test'
+import { mock, test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import type { RowBatch } from '../mysql/connection.ts'
@@ -92,4 +92,20 @@ test('promise 1: any bytes become a literal that reads back as the same bytes, a
       }
     }),
   )
+})
+
+test('promise 8: quotes and backslashes that follow one another are not looked up by a call each', () => {
+  for (const byte of [0x27, 0x5c]) {
+    const batch = batchOf([[Buffer.from('1'), Buffer.alloc(1 << 20, byte), null, null]])
+    const encoder = new RowEncoder(plan, 'selected')
+    const out = Buffer.alloc(encoder.bytesMax(batch, 0))
+    const lookups = mock.method(Buffer.prototype, 'indexOf')
+    try {
+      const end = encoder.encode(batch, 0, out, 0)
+      assert.equal(splitLiterals(out.toString('latin1', 1, end - 2))[1]?.length, 2 + (2 << 20))
+      assert.ok(lookups.mock.callCount() < 100, `${lookups.mock.callCount()} calls`)
+    } finally {
+      lookups.mock.restore()
+    }
+  }
 })

@@ -3,7 +3,7 @@
  * gets them has character_set_client=binary, so text is bytes of the column's own charset.
  *
  * Inside '…' the server gives a meaning to `'` and `\` and to no other byte, so only these are escaped. Where the next of them stands in a
- * batch is looked up once (memchr) and remembered: cells before it are copied whole. Measured: a third of the cost of looking at each byte.
+ * batch is looked up once (memchr) and remembered: cells before it are copied whole. Measured: a third of the cost of looking at each byte. Just behind one each byte is looked at.
  */
 import { documentTextEnd } from '../binlog/json-types.ts'
 import type { TextSpans } from '../keyspace/vindex.ts'
@@ -17,6 +17,8 @@ const backslash = 0x5c
 const longCellBytes = 64 * 1024
 const largeBytes = 4 << 20
 const copyBytesMin = 24
+/** So many bytes behind a quote or backslash are looked at one by one. */
+const nearBytes = 8
 const jsonIntroducer = Buffer.from('_utf8mb4')
 const asciiIntroducer = Buffer.from('_ascii')
 
@@ -185,9 +187,16 @@ export class RowEncoder {
         data.copy(out, at, from, special)
         at += special - from
       }
-      out[at++] = backslash
-      out[at++] = data[special] as number
-      from = special + 1
+      // Where one is, others often are: by a call for each, a row of 17 MiB of quotes held everything up for half a second of work, and on a busy machine for longer than the mover's lease.
+      let byByteTo = special + 1
+      for (from = special; from < byByteTo; from++) {
+        const byte = data[from] as number
+        if (byte === quote || byte === backslash) {
+          out[at++] = backslash
+          byByteTo = Math.min(end, from + 1 + nearBytes)
+        }
+        out[at++] = byte
+      }
     }
     if (from < end) {
       data.copy(out, at, from, end)

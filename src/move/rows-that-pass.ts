@@ -5,6 +5,7 @@
  * collides, and no transaction where none of them passes. By halves of a round, each in a transaction of its own, five hundred rows of which two hundred collide had taken eight hundred.
  */
 import type { ServerError } from '../mysql/errors.ts'
+import { statementBytes, type StatementBytes } from '../mysql/statement.ts'
 import type { Lane } from './lane.ts'
 import type { Change } from './pending.ts'
 import { upsertStatements } from './statements.ts'
@@ -20,13 +21,13 @@ export type Passed = { readonly refused: readonly Change[]; readonly why: Server
 /** @param first statements to begin with, and the rows of each: of one table */
 export async function writeWhatPasses(
   lane: Pick<Lane, 'attempt'>,
-  first: { readonly upserts: readonly Buffer[]; readonly rows: readonly (readonly Change[])[] },
+  first: { readonly upserts: readonly StatementBytes[]; readonly rows: readonly (readonly Change[])[] },
   schema: string,
 ): Promise<Passed> {
   const refused: Change[] = []
   let why: ServerError | null = null
   let collided: (readonly Change[])[] = []
-  const send = async (statements: readonly Buffer[], rows: readonly (readonly Change[])[]): Promise<void> => {
+  const send = async (statements: readonly StatementBytes[], rows: readonly (readonly Change[])[]): Promise<void> => {
     for (const [place, error] of await lane.attempt(statements)) {
       why ??= error
       const changes = rows[place] ?? []
@@ -39,7 +40,7 @@ export async function writeWhatPasses(
   while (collided.length > 0) {
     const larger = collided
     collided = []
-    let statements: Buffer[] = []
+    let statements: StatementBytes[] = []
     let rows: (readonly Change[])[] = []
     let bytes = 0
     const flush = async (): Promise<void> => {
@@ -55,7 +56,7 @@ export async function writeWhatPasses(
       for (const { statement, changes: few } of smaller) {
         statements.push(statement)
         rows.push(few)
-        bytes += statement.length
+        bytes += statementBytes(statement)
         if (statements.length >= statementsMax || bytes >= bytesMax) await flush()
       }
     }

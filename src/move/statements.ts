@@ -14,7 +14,8 @@
  */
 import { quoteQualified } from '../sql/quote.ts'
 import { fieldsIn, fieldsMax } from './json-literal.ts'
-import { imagesBytes, type Change, type Round } from './pending.ts'
+import { imagesBytes, rowText, type Change, type Round, type RowLiteral } from './pending.ts'
+import type { StatementBytes } from '../mysql/statement.ts'
 import { LiteralKind, type TablePlan } from './table-plan.ts'
 
 export type WriteMode = 'one-source' | 'several-sources'
@@ -24,7 +25,7 @@ const deleteKeysMax = 500
 const rowsMax = 2000
 
 /** `rows`: of each of the upserts, what it writes. */
-export type LaneStatements = { deletes: Buffer[]; upserts: Buffer[]; rows: (readonly Change[])[] }
+export type LaneStatements = { deletes: Buffer[]; upserts: StatementBytes[]; rows: (readonly Change[])[] }
 
 /** The statements of a round, split among lanes by key. */
 export function roundStatements(round: Round, mode: WriteMode, schema: string, lanes: number): LaneStatements[] {
@@ -68,14 +69,14 @@ export function upsertStatements(
   mode: WriteMode,
   schema: string,
   atOnceMax = rowsMax,
-): { readonly statement: Buffer; readonly changes: readonly Change[] }[] {
+): { readonly statement: StatementBytes; readonly changes: readonly Change[] }[] {
   const head = insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
   const tail = insertTail(table)
   const documents = table.columns.some(({ kind }) => kind === LiteralKind.mysqlJson)
   const weightOf = ({ row }: Change): number =>
-    row === null ? 0 : row.length + (documents ? fieldsIn(row) * Math.ceil(statementBytesMax / fieldsMax) : 0)
+    row === null ? 0 : row.length + (documents && typeof row === 'string' ? fieldsIn(row) * Math.ceil(statementBytesMax / fieldsMax) : 0)
   return batches(changes, atOnceMax, weightOf, (batch) => ({
-    statement: bytesOfTexts([head, ...batch.flatMap((change, i) => (i === 0 ? [change.row ?? ''] : [',', change.row ?? ''])), ...tail]),
+    statement: statementOf([head, ...batch.flatMap(({ row }, i) => (i === 0 ? [row ?? ''] : [',', row ?? ''])), ...tail]),
     changes: batch,
   }))
 }
@@ -220,6 +221,12 @@ function batches<Printed>(
   }
   flush()
   return statements
+}
+
+/** A row of bytes goes as it is, between what stands around it. */
+function statementOf(parts: readonly RowLiteral[]): StatementBytes {
+  if (!parts.some((part) => typeof part !== 'string')) return bytesOfTexts(parts.map(rowText))
+  return parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part))
 }
 
 /** Texts that are views of bytes, put together as bytes: as one text a row of 16 MiB would be in memory once more. */

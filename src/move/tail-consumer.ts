@@ -12,7 +12,7 @@ import { moveErrors } from './errors.ts'
 import { Doing } from './doing.ts'
 import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
-import { changeBytes, type Change, type Stamp } from './pending.ts'
+import { changeBytes, largeRowBytes, type Change, type RowLiteral, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
@@ -28,7 +28,8 @@ export class TailConsumer {
   readonly doing: Doing
   #latest: Stamp
   readonly #tables: CompiledTables
-  #scratch = Buffer.allocUnsafe(scratchBytes)
+  /** For what becomes text at once: of rows that are not large, and keys. */
+  #scratch = Buffer.allocUnsafe(64 << 10)
   #group: AddressedChange[] = []
   #groupBytes = 0
   #groupRows = 0
@@ -70,16 +71,21 @@ export class TailConsumer {
 
   async run(tail: Tail, signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const read = tail.tryNext()
-      if (read === undefined) this.doing.begin('waits for the source')
-      const waits = this.#take(read ?? (await tail.next()), signal)
+      const waits = this.#takeNext(tail, signal)
       if (waits === undefined) continue
       await waits
       this.doing.begin('reads')
     }
   }
 
-  /** Not async: while the rows of an event of megabytes are waited for, the event is not kept. */
+  /** Not async, no more than what it calls: what waits keeps all that it has had in hand, and while rows of megabytes are written their event, which has them twice, is not to be kept. */
+  #takeNext(tail: Tail, signal: AbortSignal): Promise<void> | undefined {
+    const here = tail.tryNext()
+    if (here !== undefined) return this.#take(here, signal)
+    this.doing.begin('waits for the source')
+    return tail.next().then((event) => this.#take(event, signal))
+  }
+
   #take(event: TailEvent, signal: AbortSignal): Promise<void> | undefined {
     switch (event.kind) {
       case 'begin':
@@ -158,7 +164,6 @@ export class TailConsumer {
     this.#inParts = false
     this.#options.announced.abandonGroup()
     this.#xa.end()
-    if (this.#scratch.length > scratchBytesKept) this.#scratch = Buffer.allocUnsafe(scratchBytes)
   }
 
   #coordinateAfter(): Coordinate {
@@ -264,17 +269,19 @@ export class TailConsumer {
     for (let row = 0; row < event.length; row++) {
       let oldKey: string | null = null
       let newKey: string | null = null
-      let newRow: string | null = null
+      let newRow: RowLiteral | null = null
       if (before !== null) {
-        this.#ensure(encoder.bytesMaxOf(before, row, compiled.keyColumns))
-        const end = encoder.encodeSome(before, row, compiled.keyColumns, this.#scratch, 0)
-        oldKey = this.#scratch.toString('latin1', 0, end)
+        const out = this.#roomFor(encoder.bytesMaxOf(before, row, compiled.keyColumns))
+        const end = encoder.encodeSome(before, row, compiled.keyColumns, out, 0)
+        oldKey = out.toString('latin1', 0, end)
       }
       if (after !== null) {
-        this.#ensure(encoder.bytesMax(after, row))
-        const end = encoder.encode(after, row, this.#scratch, 0)
-        newRow = this.#scratch.toString('latin1', 0, end - 1)
-        newKey = this.#scratch.toString('latin1', 1, encoder.keyEnd)
+        const bytesMax = encoder.bytesMax(after, row)
+        const large = bytesMax > largeRowBytes
+        const out = large ? Buffer.allocUnsafeSlow(bytesMax) : this.#roomFor(bytesMax)
+        const end = encoder.encode(after, row, out, 0)
+        newRow = large ? out.subarray(0, end - 1) : out.toString('latin1', 0, end - 1)
+        newKey = out.toString('latin1', 1, encoder.keyEnd)
         if (newKey === oldKey) newKey = oldKey
       }
       const unfit =
@@ -318,13 +325,14 @@ export class TailConsumer {
 
   #shardLiteral(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number): string {
     const { encoder, shardColumns } = compiled
-    this.#ensure(encoder.bytesMaxOf(batch, row, shardColumns))
-    const end = encoder.encodeSome(batch, row, shardColumns, this.#scratch, 0)
-    return this.#scratch.toString('latin1', 0, end)
+    const out = this.#roomFor(encoder.bytesMaxOf(batch, row, shardColumns))
+    const end = encoder.encodeSome(batch, row, shardColumns, out, 0)
+    return out.toString('latin1', 0, end)
   }
 
-  #ensure(bytes: number): void {
-    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes > scratchBytesKept ? bytes : bytes * 2)
+  #roomFor(bytes: number): Buffer {
+    if (this.#scratch.length < bytes) this.#scratch = Buffer.allocUnsafeSlow(bytes * 2)
+    return this.#scratch
   }
 
   #unroutable(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number, key: string): never {
@@ -390,6 +398,3 @@ export class TailConsumer {
 }
 
 const noImages: readonly string[] = []
-
-/** A larger one than the second, for rows of megabytes, is given up at the end of its group. */
-const [scratchBytes, scratchBytesKept] = [64 * 1024, 1 << 20]

@@ -29,6 +29,7 @@ import { HeldRoom } from './held-room.ts'
 import { HeldStore } from './held-store.ts'
 import { isCollision, type Lane } from './lane.ts'
 import { Pending, type Change, type Round, type Stamp } from './pending.ts'
+import { statementBytes, statementText, type StatementBytes } from '../mysql/statement.ts'
 import { ownRows } from './own-rows.ts'
 import { writeWhatPasses, type Passed } from './rows-that-pass.ts'
 import { settleAll } from './settle-all.ts'
@@ -526,7 +527,11 @@ export class TargetApplier {
   }
 
   /** With what was kept and is not held any more. */
-  async #writePosition(stamp: Stamp, before: readonly Buffer[] = [], beforeCommit?: () => Promise<void> | undefined): Promise<void> {
+  async #writePosition(
+    stamp: Stamp,
+    before: readonly StatementBytes[] = [],
+    beforeCommit?: () => Promise<void> | undefined,
+  ): Promise<void> {
     const { lanes, streamUid, targetUid } = this.options
     const { statements, done } = this.#heldStore.remove(this.#held)
     await lanes[0]?.transaction([...before, ...statements, applierSql.position(streamUid, targetUid, stamp)], beforeCommit)
@@ -644,9 +649,9 @@ export class TargetApplier {
   #checked(lanes: LaneStatements[]): LaneStatements[] {
     const { packetMax, shard } = this.options
     for (const { upserts } of lanes) {
-      const large = upserts.find((statement) => statement.length + 1 > packetMax)
+      const large = upserts.find((statement) => statementBytes(statement) + 1 > packetMax)
       if (large !== undefined)
-        throw moveErrors.rowTooLarge({ table: large.toString('latin1', 0, 60), bytes: large.length, target: shard, max: packetMax })
+        throw moveErrors.rowTooLarge({ table: statementText(large, 60), bytes: statementBytes(large), target: shard, max: packetMax })
     }
     return lanes
   }

@@ -27,7 +27,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
-import { changeBytes, type Change } from './pending.ts'
+import { changeBytes, rowLiteral, rowText, type Change } from './pending.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 
@@ -131,7 +131,7 @@ export class TargetXaStore implements XaStore {
       for (let bytes = 0; at < changes.length && bytes < pieceBytes; at++) {
         const change = changes[at]?.change
         if (change === undefined) break
-        document.push([change.table.name, change.key, change.row, change.images])
+        document.push([change.table.name, change.key, change.row === null ? null : rowText(change.row), change.images])
         bytes += changeBytes(change)
       }
       const text = Buffer.from(`${JSON.stringify(document)}\n`, 'utf8')
@@ -242,7 +242,7 @@ export class TargetXaStore implements XaStore {
           stream: this.#options.streamUid,
           reason: `rows of an XA transaction are kept of ${name}, which it does not move`,
         })
-      changes.push({ target, change: { table, key, row, images } })
+      changes.push({ target, change: { table, key, row: row === null ? null : rowLiteral(row), images } })
     }
     return changes
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
+import { commandPieces, FrameParser } from '../wire/frames.ts'
 import { Channel, type Exchange } from './channel.ts'
 import { ConnectionLost } from './errors.ts'
 
@@ -30,4 +31,58 @@ test("promise 11: what is sent behind a server's goodbye was not sent, though th
   const [error] = failed
   assert.ok(error instanceof ConnectionLost && error.outcome === 'nothingSent')
   assert.deepEqual(written, [])
+})
+
+test('a statement of megabytes goes by slices, of which one is with the socket at a time; what is sent behind it comes behind it, the goodbye too', async () => {
+  const written: Buffer[] = []
+  let taken: (() => void) | null = null
+  const socket = new Duplex({
+    read() {},
+    writev(chunks, done) {
+      written.push(...chunks.map(({ chunk }) => chunk as Buffer))
+      taken = done
+    },
+    write(chunk: Buffer, _encoding, done) {
+      written.push(chunk)
+      taken = done
+    },
+  })
+  const takes = async (): Promise<void> => {
+    const done = taken
+    taken = null
+    done?.()
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  const channel = new Channel(socket as unknown as Socket, 'here')
+  const exchange: Exchange = { packet: () => true, fail: () => undefined }
+  const row = Buffer.alloc(17 << 20, 7)
+  const bytesWritten = (): number => written.reduce((sum, { length }) => sum + length, 0)
+  channel.send(commandPieces(3, [Buffer.from('REPLACE '), row, Buffer.from(' TAIL')]), exchange)
+  channel.send(Buffer.from([1, 0, 0, 0, 0x0e]), exchange)
+  assert.equal(channel.write(Buffer.from([0, 0, 0, 1])), false, 'it waits')
+  let drained = false
+  const draining = channel.drain().then(() => (drained = true))
+  channel.quit(Buffer.from([1, 0, 0, 0, 0x01])).catch(() => undefined)
+  for (let slices = 1; taken !== null; slices++) {
+    assert.ok(bytesWritten() <= slices * (256 << 10), `${bytesWritten()} bytes with the socket after ${slices} slices`)
+    assert.equal(drained, false)
+    const before = channel.bytesGone
+    await takes()
+    assert.ok(channel.bytesGone > before)
+    assert.ok(slices < 100)
+  }
+  await draining
+  assert.ok(socket.writableEnded)
+  // Views of the row, not copies.
+  assert.ok(written.filter(({ buffer }) => buffer === row.buffer).reduce((sum, { length }) => sum + length, 0) === row.length)
+  const packets: Buffer[] = []
+  const parser = new FrameParser((data, start, end) => packets.push(Buffer.from(data.subarray(start, end))))
+  for (const bytes of written) parser.feed(bytes)
+  assert.deepEqual(
+    packets.map(({ length }) => length),
+    [1 + 8 + row.length + 5, 1, 0, 1],
+  )
+  assert.equal(packets[0]?.toString('latin1', 1, 9), 'REPLACE ')
+  assert.ok(packets[0]?.subarray(9, 9 + row.length).equals(row))
+  channel.destroy()
 })

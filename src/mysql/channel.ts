@@ -6,8 +6,9 @@
  * until it says that the answer is complete. Commands without an answer are written without an exchange.
  */
 import type { Socket } from 'node:net'
-import { FrameParser } from '../wire/frames.ts'
+import { FrameParser, type PacketSize } from '../wire/frames.ts'
 import { ConnectionLost } from './errors.ts'
+import { Outgoing } from './outgoing.ts'
 
 /** How long a server may take to answer what is outstanding and close, once we said goodbye. */
 const QUIT_MS = 5_000
@@ -22,6 +23,8 @@ export interface Exchange {
   fail(error: Error): void
   /** True: packets above 16 MiB come frame by frame. */
   readonly rawFrames?: boolean
+  /** Where the beginning of a packet tells how large it is: so large its buffer is made. */
+  readonly packetSize?: PacketSize
 }
 
 const unaskedReason = 'the server sent what no command had asked for'
@@ -29,6 +32,7 @@ const unaskedReason = 'the server sent what no command had asked for'
 export class Channel {
   readonly server: string
   #socket: Socket
+  readonly #out: Outgoing
   #queue: Exchange[] = []
   #head = 0
   #parser: FrameParser
@@ -44,6 +48,7 @@ export class Channel {
   constructor(socket: Socket, server: string) {
     this.server = server
     this.#socket = socket
+    this.#out = new Outgoing(socket)
     this.#parser = new FrameParser((data, start, end, nextSequence, joined) => {
       const exchange = this.#queue[this.#head]
       if (exchange === undefined) {
@@ -91,6 +96,11 @@ export class Channel {
     return this.#socket.bytesRead
   }
 
+  /** Of statements of megabytes, bytes that have gone out. */
+  get bytesGone(): number {
+    return this.#out.bytesGone
+  }
+
   #listen(socket: Socket): void {
     socket.on('data', this.#onData)
     socket.on('error', this.#onError)
@@ -105,23 +115,20 @@ export class Channel {
     plain.off('end', this.#onGone)
     plain.off('close', this.#onGone)
     this.#socket = make(plain)
+    this.#out.socket = this.#socket
     this.#listen(this.#socket)
   }
 
-  /** Writes a command's frames and queues who takes its answer. */
+  /** Writes a command's frames and queues who takes its answer. Frames in pieces are megabytes. */
   send(frames: Buffer | readonly Buffer[], exchange: Exchange): void {
     if (this.#closed || this.#closing) {
       exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
       return
     }
     this.#queue.push(exchange)
-    if (this.#queue.length - this.#head === 1) this.#parser.join = exchange.rawFrames !== true
-    if (Buffer.isBuffer(frames)) this.#socket.write(frames)
-    else {
-      this.#socket.cork()
-      for (const piece of frames) this.#socket.write(piece)
-      this.#socket.uncork()
-    }
+    if (this.#queue.length - this.#head === 1) this.#readFor(exchange)
+    if (Buffer.isBuffer(frames)) this.#out.write(frames)
+    else this.#out.writeSliced(frames)
   }
 
   /** Expects an answer without having sent anything: the greeting. */
@@ -132,20 +139,11 @@ export class Channel {
   /** More frames for the exchange at hand (auth, LOCAL INFILE), or a command without answer. False: wait for `drain`. */
   write(frames: Buffer): boolean {
     if (this.#closed) return true
-    return this.#socket.write(frames)
+    return this.#out.write(frames)
   }
 
   drain(): Promise<void> {
-    if (this.#closed || !this.#socket.writableNeedDrain) return Promise.resolve()
-    return new Promise((resolve) => {
-      const done = (): void => {
-        this.#socket.off('drain', done)
-        this.#socket.off('close', done)
-        resolve()
-      }
-      this.#socket.on('drain', done)
-      this.#socket.on('close', done)
-    })
+    return this.#closed ? Promise.resolve() : this.#out.drain()
   }
 
   cork(): void {
@@ -169,7 +167,7 @@ export class Channel {
     if (this.#closed) return Promise.resolve()
     if (!this.#closing) {
       this.#closing = true
-      this.#socket.end(frames)
+      this.#out.end(frames)
       // A server that is gone, or a stream that nobody reads on, must not hold the caller for ever.
       const timer = setTimeout(() => this.#socket.destroy(), QUIT_MS)
       this.onClose(() => clearTimeout(timer))
@@ -197,7 +195,12 @@ export class Channel {
       this.#queue.splice(0, this.#head)
       this.#head = 0
     }
-    this.#parser.join = this.#queue[this.#head]?.rawFrames !== true
+    this.#readFor(this.#queue[this.#head])
+  }
+
+  #readFor(exchange: Exchange | undefined): void {
+    this.#parser.join = exchange?.rawFrames !== true
+    this.#parser.packetSize = exchange?.packetSize ?? null
   }
 
   #unasked(data: Buffer, start: number, end: number): void {
@@ -210,6 +213,7 @@ export class Channel {
     const planned = this.#closing && this.#error === undefined && this.outstanding === 0
     if (!planned) this.#error ??= new Error('the server closed the connection')
     this.#socket.destroy()
+    this.#out.forget()
     const waiting = this.#queue.slice(this.#head)
     this.#queue = []
     this.#head = 0

@@ -3,7 +3,7 @@ import { decodeBinaryRow } from '../wire/binary-row.ts'
 import { has, mariadbCapability, serverStatus } from '../wire/capabilities.ts'
 import { encodeChangeUser } from '../wire/change-user.ts'
 import { com, hasNoAnswer } from '../wire/commands.ts'
-import { commandPieces, frame, frameCommand, HEADER_BYTES } from '../wire/frames.ts'
+import { commandPieces, frame, frameCommand, HEADER_BYTES, type PacketSize } from '../wire/frames.ts'
 import type { Greeting, HandshakeResponse } from '../wire/handshake.ts'
 import { encodeStmtClose } from '../wire/stmt-commands.ts'
 import { encodeExecute } from '../wire/stmt-execute.ts'
@@ -29,6 +29,7 @@ import { sendInfile } from './infile.ts'
 import { PacketStreamExchange } from './packet-stream.ts'
 import { RelayExchange } from './relay.ts'
 import { RowStreamExchange } from './row-stream.ts'
+import type { Statement } from './statement.ts'
 
 /** Above this a statement is written as it is, not copied behind its header. */
 const largeStatementBytes = 1 << 20
@@ -84,6 +85,10 @@ export class ClientConnection implements Connection, Owner {
     return this.#channel.bytesReceived
   }
 
+  get bytesGone(): number {
+    return this.#channel.bytesGone
+  }
+
   get inTransaction(): boolean {
     return (this.status & serverStatus.inTransaction) !== 0
   }
@@ -98,9 +103,10 @@ export class ClientConnection implements Connection, Owner {
     if (statements.length > 0) await this.pipeline(statements)
   }
 
-  async query(sql: string | Buffer): Promise<Result> {
-    const large = Buffer.isBuffer(sql) && sql.length > largeStatementBytes
-    return firstOf(await this.#results(large ? commandPieces(com.query, sql) : frameCommand(com.query, sql)))
+  async query(sql: Statement): Promise<Result> {
+    if (typeof sql === 'string' || (Buffer.isBuffer(sql) && sql.length <= largeStatementBytes))
+      return firstOf(await this.#results(frameCommand(com.query, sql)))
+    return firstOf(await this.#results(commandPieces(com.query, Buffer.isBuffer(sql) ? [sql] : sql)))
   }
 
   queryMulti(sql: string | Buffer): Promise<Result[]> {
@@ -137,7 +143,7 @@ export class ClientConnection implements Connection, Owner {
     return firstOf(await this.#results(framed, binaryRowDecoder))
   }
 
-  async pipeline(sqls: readonly (string | Buffer)[]): Promise<Result[]> {
+  async pipeline(sqls: readonly Statement[]): Promise<Result[]> {
     const settled = await this.pipelineSettled(sqls)
     return settled.map((answer) => {
       if (answer.status === 'rejected') throw answer.reason
@@ -145,7 +151,7 @@ export class ClientConnection implements Connection, Owner {
     })
   }
 
-  pipelineSettled(sqls: readonly (string | Buffer)[]): Promise<PromiseSettledResult<Result>[]> {
+  pipelineSettled(sqls: readonly Statement[]): Promise<PromiseSettledResult<Result>[]> {
     this.#channel.cork()
     const answers = sqls.map((sql) => this.query(sql))
     this.#channel.uncork()
@@ -269,8 +275,8 @@ export class ClientConnection implements Connection, Owner {
     throw mysqlErrors.unexpectedAnswer({ server: this.server, got: 'rows', wanted: 'OK' })
   }
 
-  command(payload: Buffer, options: { bufferBytesMax?: number } = {}): PacketStream {
-    const exchange = new PacketStreamExchange(this, this.#channel, options.bufferBytesMax ?? BUFFER_BYTES_MAX)
+  command(payload: Buffer, options: { bufferBytesMax?: number; packetSize?: PacketSize } = {}): PacketStream {
+    const exchange = new PacketStreamExchange(this, this.#channel, options.bufferBytesMax ?? BUFFER_BYTES_MAX, options.packetSize)
     this.#channel.send(frame(payload), exchange)
     return exchange
   }

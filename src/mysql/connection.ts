@@ -9,6 +9,8 @@
  */
 import type { Buffer } from 'node:buffer'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import type { PacketSize } from '../wire/frames.ts'
+import type { Statement } from './statement.ts'
 
 export type FlavourName = 'mysql' | 'mariadb'
 
@@ -139,9 +141,11 @@ export interface Connection extends AsyncDisposable {
   readonly outstanding: number
   /** Bytes that ever came from the server: stands still while nothing comes. */
   readonly bytesReceived: number
+  /** Of statements of megabytes, bytes that ever went out: grows while one goes over a slow line. */
+  readonly bytesGone: number
 
   /** The first result; further ones (multi statements, CALL) are read and dropped, an error among them rejects. */
-  query(sql: string | Buffer): Promise<Result>
+  query(sql: Statement): Promise<Result>
   queryMulti(sql: string | Buffer): Promise<Result[]>
   /** Streams; resolves when the columns are here. A statement without rows gives a stream of no columns and no batches. */
   rows(sql: string | Buffer, options?: { bufferBytesMax?: number }): Promise<RowStream>
@@ -153,8 +157,8 @@ export interface Connection extends AsyncDisposable {
    * Writes all statements at once. Resolves with all results, rejects with the first error after all were answered: later
    * statements have run too unless they failed. `pipelineSettled` tells each.
    */
-  pipeline(sqls: readonly (string | Buffer)[]): Promise<Result[]>
-  pipelineSettled(sqls: readonly (string | Buffer)[]): Promise<PromiseSettledResult<Result>[]>
+  pipeline(sqls: readonly Statement[]): Promise<Result[]>
+  pipelineSettled(sqls: readonly Statement[]): Promise<PromiseSettledResult<Result>[]>
   all(sql: string | Buffer): Promise<Record<string, Buffer | null>[]>
   /** Rows as text (utf8 decoded): for metadata. */
   allText(sql: string | Buffer): Promise<Record<string, string | null>[]>
@@ -173,7 +177,7 @@ export interface Connection extends AsyncDisposable {
   /** A command answered by one OK (COM_REGISTER_SLAVE …). `payload` begins with the command byte. */
   simpleCommand(payload: Buffer): Promise<OkResult>
   /** A command answered by packets until EOF or ERR (COM_BINLOG_DUMP …). */
-  command(payload: Buffer, options?: { bufferBytesMax?: number }): PacketStream
+  command(payload: Buffer, options?: { bufferBytesMax?: number; packetSize?: PacketSize }): PacketStream
   /** Writes a framed command (sequence 0) as it is; the answer goes to `sink` undecoded. Commands without answer call `end` never. */
   relay(framed: Buffer, sink: RelaySink): void
   /** False: the server is slow; go on after `drain`. */

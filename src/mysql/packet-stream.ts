@@ -1,5 +1,6 @@
 /** Raw packets of one answer, pulled: the binlog dump's feed. Ends at EOF or ERR; the socket is paused beyond the bound. */
 import { isEof } from '../wire/eof.ts'
+import type { PacketSize } from '../wire/frames.ts'
 import type { Channel, Exchange } from './channel.ts'
 import type { PacketStream } from './connection.ts'
 import { serverError, type Owner } from './exchanges.ts'
@@ -8,6 +9,7 @@ export class PacketStreamExchange implements Exchange, PacketStream {
   readonly #owner: Owner
   readonly #channel: Channel
   readonly #bytesMax: number
+  readonly packetSize?: PacketSize
   #queue: Buffer[] = []
   #head = 0
   #bytes = 0
@@ -17,7 +19,8 @@ export class PacketStreamExchange implements Exchange, PacketStream {
   #wake: (() => void) | null = null
   activity = 0
 
-  constructor(owner: Owner, channel: Channel, bytesMax: number) {
+  constructor(owner: Owner, channel: Channel, bytesMax: number, packetSize?: PacketSize) {
+    if (packetSize !== undefined) this.packetSize = packetSize
     this.#owner = owner
     this.#channel = channel
     this.#bytesMax = bytesMax

@@ -99,7 +99,9 @@ test('pieces of a command are its frames', () => {
   for (const bytes of [0, 5, FRAME_BYTES_MAX - 2, FRAME_BYTES_MAX - 1, FRAME_BYTES_MAX, 2 * FRAME_BYTES_MAX - 1, 2 * FRAME_BYTES_MAX + 7]) {
     const argument = Buffer.alloc(bytes, 7)
     if (bytes > 0) argument[bytes - 1] = 9
-    assert.ok(Buffer.concat(commandPieces(3, argument)).equals(frame(Buffer.concat([Buffer.from([3]), argument]))), String(bytes))
+    const whole = frame(Buffer.concat([Buffer.from([3]), argument]))
+    const cuts = [[], [0], [1, 3], [FRAME_BYTES_MAX - 2, FRAME_BYTES_MAX - 1, FRAME_BYTES_MAX + 3]]
+    for (const at of cuts) assert.ok(Buffer.concat(commandPieces(3, cut(argument, at))).equals(whole), `${bytes} cut at ${at.join()}`)
   }
 })
 

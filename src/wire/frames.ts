@@ -30,7 +30,7 @@ export function frame(payload: Uint8Array, sequence = 0): Buffer {
 /** A command byte and its argument, framed with sequence 0: the shape of nearly everything a client sends. */
 export function frameCommand(command: number, argument: string | Uint8Array): Buffer {
   const bytes = typeof argument === 'string' ? Buffer.byteLength(argument) : argument.length
-  if (bytes + 1 >= FRAME_BYTES_MAX) return Buffer.concat(commandPieces(command, Buffer.from(argument)))
+  if (bytes + 1 >= FRAME_BYTES_MAX) return Buffer.concat(commandPieces(command, [Buffer.from(argument)]))
   const out = Buffer.allocUnsafe(HEADER_BYTES + 1 + bytes)
   out.writeUInt32LE(bytes + 1, 0)
   out[HEADER_BYTES] = command
@@ -39,21 +39,30 @@ export function frameCommand(command: number, argument: string | Uint8Array): Bu
   return out
 }
 
-/** The same frames in pieces, without a copy of the argument: for those of megabytes. */
-export function commandPieces(command: number, argument: Buffer): Buffer[] {
-  const pieces: Buffer[] = []
-  let left = argument.length + 1
+/** The same frames in pieces, without a copy of the argument: for those of megabytes. The argument may come in pieces itself. */
+export function commandPieces(command: number, argument: readonly Buffer[]): Buffer[] {
+  const frames: Buffer[] = []
+  let left = argument.reduce((bytes, piece) => bytes + piece.length, 1)
+  let piece = 0
   let from = 0
   for (let sequence = 0; ; sequence++) {
     const length = Math.min(FRAME_BYTES_MAX, left)
     const head = Buffer.allocUnsafe(sequence === 0 ? HEADER_BYTES + 1 : HEADER_BYTES)
     head.writeUInt32LE((length | ((sequence & 0xff) << 24)) >>> 0, 0)
     if (sequence === 0) head[HEADER_BYTES] = command
-    const bytes = sequence === 0 ? length - 1 : length
-    pieces.push(head, argument.subarray(from, from + bytes))
-    from += bytes
+    frames.push(head)
+    for (let room = sequence === 0 ? length - 1 : length; room > 0;) {
+      const bytes = argument[piece]?.subarray(from, from + room)
+      assert(bytes !== undefined, 'a frame has no more than the argument')
+      if (bytes.length > 0) frames.push(bytes)
+      room -= bytes.length
+      from += bytes.length
+      if (from < (argument[piece]?.length ?? 0)) continue
+      piece++
+      from = 0
+    }
     left -= length
-    if (length < FRAME_BYTES_MAX) return pieces
+    if (length < FRAME_BYTES_MAX) return frames
   }
 }
 
@@ -86,8 +95,13 @@ export type FrameParserOptions = {
 /** Told of a packet above the bound when all of it has gone by, with what the sequence of its answer is. */
 export type TooLargeHandler = (nextSequence: number) => void
 
+/** Bytes of the packet that begins with these, where its beginning tells; null: not yet, or never. Only a hint. */
+export type PacketSize = (beginning: Buffer) => number | null
+
 export class FrameParser {
   join: boolean
+  /** Of the answer that is being read. May be changed between packets. */
+  packetSize: PacketSize | null = null
   /** May be changed between packets: little before a peer is authenticated. */
   packetBytesMax: number
   /** Null: a packet above the bound throws. Else nothing of it is held: its sender reads no answer before it has sent all of it. */
@@ -177,6 +191,7 @@ export class FrameParser {
         this.#hold(at === 0 ? data : data.subarray(at), HEADER_BYTES + length)
         return
       }
+      if (ours !== null) ownPackets.add(ours.buffer)
       at = packetEnd
       this.#onPacket(data, packetEnd - length, packetEnd, (sequence + 1) & 0xff, false)
     }
@@ -209,6 +224,7 @@ export class FrameParser {
       cursor = partEnd
       if (length < FRAME_BYTES_MAX) {
         const payload = ours === null ? Buffer.concat(parts, total) : inPlace(parts, total)
+        if (ours !== null) ownPackets.add(ours.buffer)
         this.#onPacket(payload, 0, payload.length, (sequence + 1) & 0xff, true)
         return cursor
       }
@@ -255,12 +271,38 @@ export class FrameParser {
     this.#filling = null
     if (data !== null && neededBytes >= fillBytesMin) {
       const goesOn = ours !== null && data.byteOffset === ours.byteOffset && data.buffer === ours.buffer && ours.length >= neededBytes
-      this.#filling = goesOn ? ours : roomFor(data, neededBytes)
+      this.#filling = goesOn ? ours : this.#roomFor(data, neededBytes)
     }
     this.#held = data === null || this.#filling !== null ? [] : [data]
     this.#heldBytes = data === null ? 0 : data.length
     this.#neededBytes = neededBytes
   }
+
+  /** Where its size is not known, with room for another frame where this one is full, and as much again as there is: what is not touched is not memory. */
+  #roomFor(data: Buffer, neededBytes: number): Buffer {
+    const told = this.packetSize?.(data.subarray(HEADER_BYTES)) ?? null
+    let bytes = neededBytes
+    if (told !== null && told <= this.packetBytesMax) bytes = Math.max(bytes, framedBytes(told))
+    else if (neededBytes >= FRAME_BYTES_MAX) bytes += neededBytes + HEADER_BYTES + FRAME_BYTES_MAX
+    const room = Buffer.allocUnsafeSlow(bytes + roomBehindBytes)
+    data.copy(room)
+    return room
+  }
+}
+
+/** Behind a packet that was put together by itself. */
+const roomBehindBytes = 256 << 10
+
+/** Buffers of one packet each, which has come whole. */
+const ownPackets = new WeakSet<ArrayBufferLike>()
+
+/** Bytes behind a whole packet, as a handler was given it, that belong to nobody else: whoever takes it apart may write there. */
+export function roomBehind(packet: Buffer): number {
+  return ownPackets.has(packet.buffer) ? packet.buffer.byteLength - packet.byteOffset - packet.length : 0
+}
+
+function framedBytes(payloadBytes: number): number {
+  return payloadBytes + HEADER_BYTES * (Math.floor(payloadBytes / FRAME_BYTES_MAX) + 1)
 }
 
 function passedFrame(data: Buffer, at: number): { leftBytes: number; last: boolean; sequence: number } {
@@ -270,14 +312,6 @@ function passedFrame(data: Buffer, at: number): { leftBytes: number; last: boole
 
 /** Packets from here on are put together in one buffer. */
 const fillBytesMin = 1 << 20
-
-/** With room for another frame where this one is full: what is not touched is not memory. */
-function roomFor(data: Buffer, neededBytes: number): Buffer {
-  const more = neededBytes >= FRAME_BYTES_MAX ? neededBytes + HEADER_BYTES + FRAME_BYTES_MAX : 0
-  const room = Buffer.allocUnsafeSlow(neededBytes + more)
-  data.copy(room)
-  return room
-}
 
 /** Payloads of frames that follow each other in one buffer of ours: headers between them are closed up. */
 function inPlace(parts: readonly Buffer[], total: number): Buffer {

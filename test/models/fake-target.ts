@@ -2,6 +2,7 @@
  * What the models of movement drive: the engine's own `Pending`, `roundStatements`, segments and landing statements, for one table; and a target without a server that executes
  * what they print. A statement of any other form is an error: the model would not know what it does.
  */
+import { statementText, type StatementBytes } from '../../src/mysql/statement.ts'
 import type { Chunk, ChunkPart } from '../../src/move/chunk.ts'
 import { Segment } from '../../src/move/chunk.ts'
 import { landingStatements } from '../../src/move/landing-statements.ts'
@@ -128,10 +129,10 @@ export class FakeTarget {
   }
 
   /** @throws Collision, and nothing of it is kept, where a row stands in the way of an INSERT */
-  transaction(statements: readonly Buffer[]): void {
+  transaction(statements: readonly StatementBytes[]): void {
     const before = [...this.rows]
     try {
-      for (const statement of statements) this.#execute(statement.toString('latin1'))
+      for (const statement of statements) this.#execute(statementText(statement))
     } catch (error) {
       this.rows.clear()
       for (const [key, row] of before) this.rows.set(key, row)
@@ -140,7 +141,7 @@ export class FakeTarget {
   }
 
   /** Each by itself; returns those that collided. */
-  attempt(statements: readonly Buffer[]): ReadonlyMap<number, Collision> {
+  attempt(statements: readonly StatementBytes[]): ReadonlyMap<number, Collision> {
     const collided = new Map<number, Collision>()
     for (const [place, statement] of statements.entries()) {
       try {

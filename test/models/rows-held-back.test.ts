@@ -1,4 +1,5 @@
 // long: one harness, and what it shows of rows held back
+import { statementText, type Statement, type StatementBytes } from '../../src/mysql/statement.ts'
 import assert from 'node:assert/strict'
 import { afterEach, test } from 'node:test'
 import { systemClock } from '../../src/base/clock.ts'
@@ -49,9 +50,10 @@ function applier({
   const attempts = { transactions: 0, statements: 0 }
   const lane = {
     busySinceMs: null,
-    transaction: (statements: readonly (string | Buffer)[]): Promise<void> => {
-      said.push(...statements.map(String))
-      const texts = statements.map(String).filter((text) => text.startsWith('INSERT INTO `t`'))
+    transaction: (statements: readonly Statement[]): Promise<void> => {
+      const given = statements.map((statement) => statementText(statement))
+      said.push(...given)
+      const texts = given.filter((text) => text.startsWith('INSERT INTO `t`'))
       const hit = blocked
       const rows = texts.flatMap((text) => text.match(/\(\d+(?:,\d+)+\)/g) ?? [])
       if (hit !== null && rows.some((row) => hit.test(row))) {
@@ -61,7 +63,7 @@ function applier({
       written.push(...rows)
       return takes()
     },
-    attempt: async (statements: readonly Buffer[]): Promise<Collided> => {
+    attempt: async (statements: readonly StatementBytes[]): Promise<Collided> => {
       const collided = new Map<number, ServerError>()
       attempts.transactions++
       attempts.statements += statements.length

@@ -1,4 +1,5 @@
 /** A writer on a target of the model of merges (`streams.model.ts`), in the model's time: what is stored there of its stream, and death. */
+import { statementText, type Statement, type StatementBytes } from '../../src/mysql/statement.ts'
 import type { Clock } from '../../src/base/clock.ts'
 import { HeldStore } from '../../src/move/held-store.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
@@ -14,11 +15,11 @@ export type Stored = { at: TestCoordinate; intent: TestCoordinate; readonly land
 
 /** Each transaction takes its time, and none ends that the dead had begun. */
 export function modelLane(random: Random, stored: Stored, table: FakeTarget, signal: AbortSignal): Lane {
-  const transaction = async (statements: readonly (string | Buffer)[]): Promise<void> => {
+  const transaction = async (statements: readonly Statement[]): Promise<void> => {
     await pause(random, signal)
     // It may have died since the pause ended.
     if (signal.aborted) throw new Died()
-    const texts = statements.map(String)
+    const texts = statements.map((statement) => statementText(statement))
     try {
       table.transaction(texts.filter((text) => !text.includes('_shardwright')).map((text) => Buffer.from(text)))
     } catch (error) {
@@ -38,7 +39,7 @@ export function modelLane(random: Random, stored: Stored, table: FakeTarget, sig
     }
     await pause(random, signal)
   }
-  const attempt = async (statements: readonly Buffer[]): Promise<Collided> => {
+  const attempt = async (statements: readonly StatementBytes[]): Promise<Collided> => {
     await pause(random, signal)
     if (signal.aborted) throw new Died()
     const collided = table.attempt(statements)
