@@ -13,10 +13,11 @@ import { resolveVschema } from '../../keyspace/vschema-resolve.ts'
 import { connect } from '../../mysql/connect.ts'
 import { isServerError } from '../../mysql/errors.ts'
 import { Lexer } from '../../sql/lexer.ts'
-import { nullValue } from '../../sql/value.ts'
+import { nullValue, type Value } from '../../sql/value.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { Planner } from './planner.ts'
 import type { Destination, RouteInputs } from './plan.ts'
+import { literalOf } from './render.ts'
 import { shardsOf } from './route.ts'
 import { column } from './testkit.ts'
 
@@ -131,9 +132,9 @@ for (const flavour of flavours())
           }
           const ids = new Map((await find('SELECT k FROM t')).map((k) => [nameOf(idOf(k)), idOf(k)]))
           const shards = [...ids.keys(), elsewhere]
-          const inputs = (sql: string): RouteInputs<string> => ({
+          const inputs = (sql: string, parameters: readonly Value[]): RouteInputs<string> => ({
             lexed: lexer.lex(Buffer.from(sql)),
-            parameters: [],
+            parameters,
             text: 'utf8mb4',
             shards,
             shardOf: (id) => (ids.has(nameOf(id)) ? nameOf(id) : elsewhere),
@@ -144,12 +145,12 @@ for (const flavour of flavours())
             sequenceIds: [],
           })
           /** Where rows of `t` are looked for. */
-          const askedAt = (sql: string): Set<string> => {
+          const askedAt = (sql: string, parameters: readonly Value[] = []): Set<string> => {
             const plan = planner.plan(lexer.lex(Buffer.from(sql)), { keyspace: 'app' })
             assert.ok(plan.kind === 'routed')
             const steps = plan.scatter.kind === 'gather' ? plan.scatter.gather.steps : []
             const step = steps.find(({ table }) => table === 't')
-            return new Set(shardsOf((step?.destination ?? plan.destinations[0]) as Destination, inputs(sql)))
+            return new Set(shardsOf((step?.destination ?? plan.destinations[0]) as Destination, inputs(sql, parameters)))
           }
           const { compared } = kind
           const statements = [
@@ -168,6 +169,11 @@ for (const flavour of flavours())
             if (lost.length > 0) missed.push(`${sql}: ${lost.join(', ')}`)
           }
           assert.deepEqual(missed, [], index)
+          if (kind.as !== 'VARBINARY') continue
+          const date: Value = { type: 'text', bytes: Buffer.from('2020-01-01 00:00:00'), time: 'TIMESTAMP' }
+          const ofDate = await find(`SELECT k FROM t WHERE k = ${literalOf(date).toString()}`)
+          assert.deepEqual(ofDate.map(String), ['2020-1-1'], 'as times')
+          assert.ok(askedAt('SELECT k FROM t WHERE k = ?', [date]).has(nameOf(idOf(ofDate[0] as Buffer))), 'a date that is bound')
         }
         assert.ok(narrowed > 100, `only ${narrowed} were routed`)
         await connection.query(`DROP DATABASE ${schema}`)
