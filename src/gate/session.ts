@@ -537,7 +537,7 @@ export class Session implements OwnSession {
   #classified(passthrough: Passthrough, lexed: Lexed, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     if (this.#access.restricted) this.#access.judge(passthrough, () => lexed, this.keyspace)
     if (this.keyspace === '' && needsKeyspace(() => lexed, passthrough)) throw gateErrors.noKeyspace()
-    if (passthrough.kind === 'set' && /information_schema/i.test(lexed.key)) requireAlike(this.#core, this.#access, this.keyspace)
+    if (passthrough.kind === 'set' && /\binformation_schema\b/i.test(lexed.key)) requireAlike(this.#core, this.#access, this.keyspace)
     if (passthrough.kind !== 'relay') return this.#own.run(passthrough, lexed, sql)
     if (passthrough.implicitCommit) {
       const ddl = ddlOf(this.#core, this.keyspace, lexed)
