@@ -48,6 +48,9 @@ export type Backend = {
   holder: Holder | null
 }
 
+/** A promise: it is given back when that resolves. */
+type Release = () => Promise<void> | undefined
+
 type Waiter = { resolve(backend: Backend): void; reject(error: Error): void }
 
 export type BackendPoolOptions = {
@@ -73,8 +76,10 @@ export class BackendPool {
   readonly #waiters: Waiter[] = []
   readonly #all = new Set<Backend>()
   /** Sessions that keep a connection only in case of SHOW WARNINGS: asked to let go when it is needed. */
-  readonly #lingering = new Set<() => void>()
+  readonly #lingering = new Set<Release>()
   #connecting = 0
+  /** Let go of, and about to be here. */
+  #returning = 0
   #closed = false
   #closedError: Error = gateErrors.draining()
   /** Signatures that this server has accepted: setting them may be pipelined before a statement. */
@@ -128,7 +133,7 @@ export class BackendPool {
     const released = this.#lingering.values().next()
     if (released.done !== true) {
       // Kept only in case of a question: it is at hand sooner than a new one.
-      released.value()
+      this.#release(released.value)
       const freed = this.tryTake(signature, holder)
       if (freed !== undefined) return Promise.resolve(freed)
     }
@@ -169,7 +174,7 @@ export class BackendPool {
 
   /** Opens as many connections as somebody waits for and the server's budget allows. */
   mayGrow(): void {
-    while (!this.#closed && this.#waiters.length > this.#connecting) {
+    while (!this.#closed && this.#waiters.length > this.#connecting + this.#returning) {
       if (!this.#options.budget.take(this)) return
       this.#connecting++
       void this.#grow()
@@ -182,7 +187,8 @@ export class BackendPool {
     if (backend === undefined) {
       const released = this.#lingering.values().next()
       if (released.done === true) return false
-      released.value()
+      // It is closed when it comes, as a place is wanted.
+      if (this.#release(released.value)) return true
       return this.#idle.length > 0 && this.closeIdle()
     }
     backend.connection.destroy()
@@ -262,6 +268,27 @@ export class BackendPool {
     )
   }
 
+  /** True: it will be here when it was asked something. */
+  #release(release: Release): boolean {
+    const back = release()
+    if (back === undefined) return false
+    this.#returning++
+    void back.then(() => {
+      this.#returning--
+      // It may be lost, or not clean.
+      this.mayGrow()
+    })
+    return true
+  }
+
+  /** When that is answered; a server that does not answer is not waited for. Resolves when it was given back. */
+  async giveAfter(backend: Backend, answered: Promise<unknown>): Promise<void> {
+    const late = setTimeout(() => backend.connection.destroy(), this.#options.resetMs)
+    await answered
+    clearTimeout(late)
+    this.give(backend)
+  }
+
   #offer(backend: Backend): void {
     if (!backend.connection.open) return
     if (this.#closed) {
@@ -282,13 +309,13 @@ export class BackendPool {
   }
 
   /** True when the session may keep the connection a while; `release` is called when somebody else needs it. */
-  linger(release: () => void): boolean {
+  linger(release: Release): boolean {
     if (this.#waiters.length > 0 || this.#options.budget.wanted || this.#closed) return false
     this.#lingering.add(release)
     return true
   }
 
-  unlinger(release: () => void): void {
+  unlinger(release: Release): void {
     this.#lingering.delete(release)
   }
 

@@ -9,6 +9,7 @@ import { warningsOf, type Warning } from './scatter-warnings.ts'
 /** Keeps it in `connections.said` until the next statement. */
 export async function takeDiagnostics(runner: Runner): Promise<readonly (readonly (string | null)[])[]> {
   const { connections } = runner
+  if (connections.leaving) await connections.left()
   if (connections.said !== null) return connections.said
   const backend = ranLast(runner)
   const said: Warning[] = backend === null || !backend.connection.open ? [] : await warningsOf(backend.connection)

@@ -64,6 +64,8 @@ export async function serverSaidNo(
     case 'pass-and-end':
       if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
       runner.transaction = null
+      // Of the transaction's connection nobody can ask it any more.
+      if (transaction !== null) runner.connections.said = [['Error', String(end.errno), end.message]]
       await transaction?.rollback()
       relayer.passOn(end)
       return null
@@ -86,7 +88,7 @@ export async function serverSaidNo(
   runner.warnings = 1
   runner.affectedRows = -1n
   if (backend.connection.inTransaction) runner.adopt(backend, shard)
-  else runner.connections.done(backend, true)
+  else runner.connections.done(backend, true, true)
   return null
 }
 

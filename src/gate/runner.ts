@@ -300,7 +300,7 @@ export class Runner implements TransactionHost {
   ): void {
     if (transaction !== null && branch !== null) this.leaveEnded(transaction, branch)
     else if (backend.connection.inTransaction) this.adopt(backend, shard)
-    else this.connections.done(backend, request.keepAtHand || this.warnings > 0 || end.kind === 'error')
+    else this.connections.done(backend, request.keepAtHand || this.warnings > 0, this.warnings > 0)
   }
 
   /** The last answer on the branch told that nothing is open there any more. */

@@ -18,6 +18,7 @@ import type { Pin } from './plan/plan.ts'
 import type { Agreed } from './pools.ts'
 import { command } from './replies.ts'
 import type { Request } from './request.ts'
+import { warningsOf } from './scatter-warnings.ts'
 import { withoutVariables, type SessionSettings } from './settings.ts'
 import { modeOf } from './statement-text.ts'
 import { shardName, type Transaction } from './transaction.ts'
@@ -28,14 +29,14 @@ const lasting: readonly Pin[] = ['temporary-table', 'get-lock', 'handler', 'unkn
 const beyondReset: readonly Pin[] = ['unknown', 'server-state']
 const setting: readonly Pin[] = ['user-variable', 'routine', 'unknown']
 
+type Said = readonly (readonly (string | null)[])[]
 type Pinned = { readonly backend: Backend; readonly shard: ShardView; readonly why: Set<Pin> }
 
 export class SessionConnections {
   readonly #core: Core
   readonly settings: SessionSettings
   readonly agreed: Agreed
-  /** What SHOW WARNINGS says of a statement that ran on several of them: level, code, message. */
-  said: readonly (readonly (string | null)[])[] | null = null
+  #said: Said | null = null
   /**
    * User variables that the gate has, by name in lower case. Where a connection has them (`variablesOn`): those that were asked of it, good for the statement
    * that asked.
@@ -44,9 +45,16 @@ export class SessionConnections {
   /** By keyspace. */
   readonly #pins = new Map<string, Pinned>()
   #atHand: Backend | null = null
+  /** The statement before was warned of something there, or failed. */
+  #warned = false
+  /** What the connection at hand had to say when somebody else needed it: null when it was lost over that. */
+  #leaving: Promise<Said | null> | null = null
   /** Ends the waits of the statement that runs. */
   signal: AbortSignal | null = null
-  readonly #letGo = (): void => this.releaseAtHand()
+  readonly #letGo = (): Promise<void> | undefined => {
+    const backend = this.#takeAtHand()
+    return backend === null ? undefined : this.#give(backend, this.#warned)
+  }
   readonly #refused = (end: { errno: number; message: string }): void =>
     this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
 
@@ -54,6 +62,35 @@ export class SessionConnections {
     this.#core = core
     this.settings = settings
     this.agreed = agreed
+  }
+
+  /** What SHOW WARNINGS says of the statement before where no connection is to be asked for it: level, code, message. */
+  get said(): Said | null {
+    return this.#said
+  }
+
+  set said(said: Said | null) {
+    this.#said = said
+    this.#leaving = null
+  }
+
+  /** It is on its way (`left`). */
+  get leaving(): boolean {
+    return this.#leaving !== null
+  }
+
+  /** Errors: SW-GATE-012 it was lost. */
+  async left(): Promise<void> {
+    const leaving = this.#leaving
+    if (leaving === null) return
+    const said = await leaving
+    if (said === null)
+      throw gateErrors.notForwarded({
+        construct: 'what the statement before was warned of',
+        reason: 'its connection was needed for others and lost before that was told',
+        fix: 'run the statement again where that does no harm',
+      })
+    this.said = said
   }
 
   /** A branch does not need it any more. */
@@ -116,8 +153,11 @@ export class SessionConnections {
     await backend.connection.query(setVariables(this.variables, modeOf(this.settings)))
   }
 
-  /** An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement. */
-  done(backend: Backend, keepAtHand: boolean): void {
+  /**
+   * An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement.
+   * @param warned there are warnings to ask for, or an error
+   */
+  done(backend: Backend, keepAtHand: boolean, warned = false): void {
     if (this.isPinned(backend)) return
     if (this.#atHand !== null && this.#atHand !== backend) this.releaseAtHand()
     if (
@@ -127,17 +167,33 @@ export class SessionConnections {
       backend.pool.linger(this.#letGo)
     ) {
       this.#atHand = backend
+      this.#warned = warned
       return
     }
-    backend.pool.give(backend)
+    void this.#give(backend, warned)
   }
 
   releaseAtHand(): void {
+    const backend = this.#takeAtHand()
+    backend?.pool.give(backend)
+  }
+
+  #takeAtHand(): Backend | null {
     const backend = this.#atHand
-    if (backend === null) return
     this.#atHand = null
-    backend.pool.unlinger(this.#letGo)
-    backend.pool.give(backend)
+    backend?.pool.unlinger(this.#letGo)
+    return backend
+  }
+
+  /** What the client may ask for next is asked before others have the connection. @returns when it is back; undefined: it is */
+  #give(backend: Backend, warned: boolean): Promise<void> | undefined {
+    if (!warned || this.#said !== null) {
+      backend.pool.give(backend)
+      return undefined
+    }
+    const asked = warningsOf(backend.connection).catch(() => null)
+    this.#leaving = asked
+    return backend.pool.giveAfter(backend, asked)
   }
 
   /** A connection that this session must or may use: its branch, its pinned one, the one at hand. */
@@ -146,11 +202,9 @@ export class SessionConnections {
     const branch = transaction?.branches.get(shard.uid)
     if (branch !== undefined) return branch.backend
     if (pinned !== undefined) return pinned
-    const atHand = this.#atHand
+    const atHand = this.#takeAtHand()
     if (atHand === null) return undefined
     const same = this.#core.pools.owns(shard, this.agreed, atHand.pool) && atHand.connection.open
-    this.#atHand = null
-    atHand.pool.unlinger(this.#letGo)
     if (same && (needsPrevious || atHand.signature === this.settings.signature)) return atHand
     atHand.pool.give(atHand)
     return undefined

@@ -585,16 +585,19 @@ export class Session implements OwnSession {
     const keyspace = this.keyspace === '' ? this.#core.anyKeyspace() : this.#core.watch.view.keyspaces.get(this.keyspace)
     if (relay.accounts) refuseOwnAccountsOf(keyspace, lexStatement(sql, modeOf(this.#runner.settings)), modeOf(this.#runner.settings))
     if (keyspace?.record.sharded === true) {
-      if (relay.needsPrevious === 'diagnostics') {
-        const counts = relay.sessionCalls.filter(isOfDiagnostics)
-        return counts.length === 0 ? this.#own.takenDiagnostics(sql) : this.#withCounts(counts, sql)
-      }
+      if (relay.needsPrevious === 'diagnostics') return this.#diagnostics(relay, sql)
       const lex = (): Lexed => lexStatement(sql, modeOf(this.#runner.settings))
       if (!relay.locks || lockHome(this.#core.watch.view, keyspace.name, relay, lex) === null)
         return this.#sharded.query(keyspace.name, sql, this.#abort.signal, c)
     }
     if (keyspace === undefined && this.keyspace === '') throw gateErrors.noKeyspace()
     return this.#passThrough(keyspace?.name ?? this.keyspace, relay, () => c?.framed() ?? framedQuery(sql), sql)
+  }
+
+  /** Of the statement before, wherever it ran. */
+  #diagnostics(relay: Relay, sql: Buffer): Promise<unknown> {
+    const counts = relay.sessionCalls.filter(isOfDiagnostics)
+    return counts.length === 0 ? this.#own.takenDiagnostics(sql) : this.#withCounts(counts, sql)
   }
 
   /** `@@warning_count` over shards: known of the statement before, wherever it ran. */
@@ -627,6 +630,7 @@ export class Session implements OwnSession {
     const view = this.#core.watch.view.keyspaces.get(target)
     // A statement whose connection is shared left nothing on it: what another session left must not be told.
     const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null
+    if (relay.needsPrevious === 'diagnostics' && runner.connections.leaving) return this.#diagnostics(relay, sql)
     if (relay.sessionCalls.length > 0) {
       const renamed = (target !== this.keyspace || view?.shards[0]?.schema !== target) && !namesSystem(relay, lex())
       const known = nothingLeft || runner.connections.said !== null
