@@ -6,23 +6,18 @@ import type { Connection, Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
-import type { Backend } from './backend.ts'
 import { gateErrors } from './errors.ts'
 import type { GatherJob, Step, Values } from './gather-job.ts'
 import { shapeShown } from './columns.ts'
 import { StaleColumns } from './execution-errors.ts'
+import type { Readers } from './gather-readers.ts'
 import { fetched, literalMaker, loadMode } from './gather-values.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { familyOf } from './plan/equality.ts'
 import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
-import type { Runner } from './runner.ts'
-import { marked } from './inner-statements.ts'
-import type { Scatter } from './scatter.ts'
 import { baseModeOf } from './server-modes.ts'
-import { atInstant } from './settings.ts'
-import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
 /** More values than these are not named in an IN list: the other table is fetched by its own conditions then. */
@@ -32,6 +27,11 @@ const insertBytes = 256 * 1024
 /** Where rows are stored. */
 export type FillInto = {
   readonly connection: Connection
+  /**
+   * Rows of a write: where conditions are warned of something on their shards, all rows are fetched. What a server says of a row that stays as it is, or refuses a statement for, is then said by the
+   * client's own statement where the rows are put together.
+   */
+  readonly written: boolean
   /** How the rows of a table are locked. */
   lock(table: string): '' | ' LOCK IN SHARE MODE' | ' FOR UPDATE'
   /** Which shard did not answer, for messages. */
@@ -114,7 +114,7 @@ async function fillStep(
   inputs: RouteInputs<ShardView>,
   bytesMax: number,
 ): Promise<number> {
-  const parts = partsOf(step, inputs)
+  let parts = partsOf(step, inputs, step.filters)
   const load = async (columns: readonly ColumnInfo[]): Promise<number> => {
     for (const values of step.wanted.values()) values.found = new Map()
     const loader = new Loader(step, columns, into, made, bytesMax)
@@ -140,19 +140,28 @@ async function fillStep(
     await loader.end()
     return loader.bytes
   }
-  try {
-    return await load(step.plan.columns)
-  } catch (error) {
-    if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
-      throw error instanceof StoreError ? notStored(step, error.cause) : error
-    await into.connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)
-    return await load(step.plan.all)
+  const empty = async (): Promise<unknown> => await into.connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)
+  const stored = async (): Promise<number> => {
+    try {
+      return await load(step.plan.columns)
+    } catch (error) {
+      if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
+        throw error instanceof StoreError ? notStored(step, error.cause) : error
+      await empty()
+      return await load(step.plan.all)
+    }
   }
+  const before = readers.warnings
+  const bytes = await stored()
+  if (!into.written || readers.warnings === before || step.filters.length === 0) return bytes
+  parts = partsOf(step, inputs, [])
+  await empty()
+  return await stored()
 }
 
 /** What is asked of each shard: the step's own conditions, and the values that earlier steps left possible. */
-function partsOf(step: Step, inputs: RouteInputs<ShardView>): { shard: ShardView; conditions: Buffer[] }[] {
-  let parts = step.shards.map((shard) => ({ shard, conditions: step.filters.map((filter) => filter.text) }))
+function partsOf(step: Step, inputs: RouteInputs<ShardView>, filters: Step['filters']): { shard: ShardView; conditions: Buffer[] }[] {
+  let parts = step.shards.map((shard) => ({ shard, conditions: filters.map((filter) => filter.text) }))
   for (const { column, values } of step.reductions) {
     const { found } = values
     if (found === null) continue
@@ -294,106 +303,3 @@ const nextRow = Buffer.from('),(').subarray(1)
 const comma = Buffer.from(',')
 const close = Buffer.from(')')
 const nullLiteral = Buffer.from('NULL')
-
-/** A connection to each shard that is read, for the statement: the transaction's branch, or one with a snapshot of its own. */
-export class Readers {
-  readonly #runner: Runner
-  readonly #scatter: Scatter
-  readonly #transaction: Transaction | null
-  readonly #snapshot: boolean
-  /** The statement's instant, where it asks for it. */
-  readonly #timestamp: string | null
-  readonly #mayWrite: boolean
-  readonly #open = new Map<string, Promise<Backend>>()
-  /** Something was sent to a shard. */
-  asked = false
-
-  /** @param mayWrite what is asked of the shards may call what writes: a COMMIT that fails is told then */
-  constructor(
-    runner: Runner,
-    scatter: Scatter,
-    transaction: Transaction | null,
-    snapshot: boolean,
-    timestamp: string | null,
-    mayWrite = false,
-  ) {
-    this.#mayWrite = mayWrite
-    this.#timestamp = timestamp
-    this.#runner = runner
-    this.#scatter = scatter
-    this.#transaction = transaction
-    this.#snapshot = snapshot
-  }
-
-  /** @param locks the rows that it reads */
-  async each(
-    shard: ShardView,
-    text: Buffer,
-    locks: boolean,
-    row: (batch: { row(i: number): (Buffer | null)[] }, i: number) => Promise<void> | undefined,
-  ): Promise<void> {
-    const backend = await this.#of(shard)
-    const branch = this.#transaction?.branches.get(shard.uid)
-    if (branch !== undefined && locks) branch.locked = true
-    this.asked = true
-    await marked(this.#scatter, backend.connection, 'read', async () => {
-      const stream = await backend.connection.rows(text)
-      for await (const batch of stream) {
-        for (let i = 0; i < batch.length; i++) {
-          try {
-            const wait = row(batch, i)
-            if (wait !== undefined) await wait
-          } catch (error) {
-            await this.#leaveRest(backend)
-            throw error
-          }
-        }
-      }
-    })
-  }
-
-  /** The rows that still come, however many, are not waited for: what ends the transaction or gives the connection back would stand behind them. */
-  async #leaveRest({ connection }: Backend): Promise<void> {
-    if (this.#transaction === null) connection.destroy()
-    else await this.#runner.core.pools.killQuery(connection).catch(() => connection.destroy())
-  }
-
-  #of(shard: ShardView): Promise<Backend> {
-    let backend = this.#open.get(shard.uid)
-    if (backend === undefined) {
-      backend = this.#connect(shard)
-      this.#open.set(shard.uid, backend)
-    }
-    return backend
-  }
-
-  async #connect(shard: ShardView): Promise<Backend> {
-    const wanted = atInstant(this.#runner.settings.unlimited, this.#timestamp)
-    if (this.#transaction !== null) {
-      const branch = await this.#runner.openBranch(this.#transaction, shard, wanted)
-      branch.statements++
-      branch.wrote ||= this.#mayWrite
-      return branch.backend
-    }
-    const backend = await this.#runner.openPlain(shard, wanted)
-    if (this.#snapshot) {
-      // Sent before what is read in it, and waited for with that. Of one statement's tables a server takes one snapshot at every level: below REPEATABLE READ each of ours would have another.
-      const begun = backend.connection.pipeline([
-        'SET TRANSACTION ISOLATION LEVEL REPEATABLE READ',
-        'START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY',
-      ])
-      begun.catch((error: unknown) => backend.connection.destroy(error as Error))
-    }
-    return backend
-  }
-
-  async end(): Promise<void> {
-    if (this.#transaction !== null) return
-    for (const opening of this.#open.values()) {
-      const backend = await opening.catch(() => null)
-      if (backend === null) continue
-      if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})
-      this.#runner.connections.done(backend, false)
-    }
-  }
-}

@@ -3,14 +3,16 @@
  * statement's own: what is read is locked, and what the shards write stands or falls together, as far as `multi` reaches.
  */
 import { cellBytes, type Held } from './memory.ts'
-import type { Connection, OkResult, RawRow, Result } from '../mysql/connection.ts'
+import type { Connection, OkResult, RawRow } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
 import { nextHome } from './gather.ts'
-import { fill, type FillInto, Readers, requireShape, unlessReopened, valueOf, scratchKey } from './gather-fill.ts'
+import { fill, type FillInto, requireShape, unlessReopened, valueOf } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
+import { Readers } from './gather-readers.ts'
+import { storeRows } from './gather-store.ts'
 import { fetched, literalMaker } from './gather-values.ts'
 import { heldValue } from './plan/convert.ts'
 import { planErrors } from './plan/errors.ts'
@@ -24,17 +26,18 @@ import type { GatherUse, WriteTarget } from './plan/gather-types.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
-import { executedOnce, rowsOnce } from './part-stream.ts'
+import { rowsOnce } from './part-stream.ts'
 import type { Executed, Part, ScatterResult } from './scatter-parts.ts'
 import { insertSummary, summary, withWarnings, type WriteSummary } from './scatter-summary.ts'
+import { nothingSaid, type Stored } from './scatter-warnings.ts'
 import type { Transaction } from './transaction.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 type Inserted = Extract<GatherUse, { kind: 'inserted' }>
 type Chosen = Extract<GatherUse, { kind: 'chosen' }>
-/** While the rows were put together. */
-type Found = { warnings: number; firstId: bigint | null }
+/** While the rows were put together. `lastId`: what the client gave the last row for a column whose ids are drawn. */
+type Found = { warnings: Stored; firstId: bigint | null; lastId: bigint | null }
 type Context = {
   readonly held: Held
   readonly job: GatherJob
@@ -71,7 +74,7 @@ export class GatherWrites {
     refuseSettings(this.#runner.settings)
     const held = this.#core.held.open()
     const cleanups: (() => Promise<void>)[] = [async () => held.close()]
-    const found: Found = { warnings: 0, firstId: null }
+    const found: Found = { warnings: nothingSaid, firstId: null, lastId: null }
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
       const context = { ...given, on, held }
       await this.#requireWritable(context, use.target.table)
@@ -84,8 +87,9 @@ export class GatherWrites {
           const scratch = await this.#scratch(context, cleanups)
           await this.#fill(context, scratch, () => ' FOR UPDATE')
           await this.#requireWhole(context)
-          const { parts, said, entries, gone } = await movedRows(scratch, use, context)
+          const { parts, said, warnings, entries, gone } = await movedRows(scratch, use, context)
           moved = said
+          found.warnings = warnings
           await given.kept?.moved(on, entries, gone)
           return parts
         }
@@ -96,15 +100,23 @@ export class GatherWrites {
     const sum = (results: readonly OkResult[]): WriteSummary => {
       if (moved !== null) return moved
       if (inserts) {
-        const said = insertSummary(results, use.ignore, found.warnings)
+        const said = insertSummary(results, use.ignore, found.warnings.count, null, found.lastId)
         return use.alone ? { ...said, info: '' } : said
       }
-      if (results.length > 0) return withWarnings(summary(results), found.warnings)
-      return { affectedRows: 0n, insertId: 0n, warnings: 0, info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '' }
+      const none = {
+        affectedRows: 0n,
+        insertId: 0n,
+        warnings: 0,
+        info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '',
+      }
+      return withWarnings(results.length > 0 ? summary(results) : none, found.warnings.count)
     }
     try {
       const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards, form, given.kept)
-      return result.kind === 'done' ? { kind: 'done', value: { ...result.value, firstId: found.firstId } } : result
+      if (result.kind !== 'done') return result
+      const { connections } = this.#runner
+      connections.said = [...found.warnings.list, ...(connections.said ?? [])]
+      return { kind: 'done', value: { ...result.value, firstId: found.firstId } }
     } finally {
       for (const clean of cleanups) await clean()
     }
@@ -124,7 +136,7 @@ export class GatherWrites {
     const scratch = await this.#scratch(c, cleanups)
     await this.#fill(c, scratch, (table) => (table === use.target.table ? ' FOR UPDATE' : ' LOCK IN SHARE MODE'))
     if (c.kept !== null && use.row !== 'tuple') throw planErrors.refused(notByValues)
-    const text = use.row === 'tuple' ? ofClient(c) : await this.#stored(use, c, scratch, found)
+    const text = await this.#stored(use, c, scratch, found)
     const { parts, lists } = await this.#rowsByShard(
       scratch,
       text,
@@ -147,14 +159,15 @@ export class GatherWrites {
 
   /**
    * Keys and what is set, in a table with the target's columns: there a server converts values as it would for the target itself, and sees all of their digits, their instant, their
-   * bits; in the answer of a SELECT they are text. @returns the text that reads them
+   * bits; in the answer of a SELECT they are text, and what a write is refused for is but warned of. @returns the text that reads them
    */
-  async #stored({ target, set, ignore }: Chosen, c: Context, scratch: Connection, found: Found): Promise<Executed> {
+  async #stored({ target, set, ignore, strictMariadb }: Chosen, c: Context, scratch: Connection, found: Found): Promise<Executed> {
     const columns = [...target.columns, ...set]
     // Nullable, as the absent side of an outer join is.
     const made = columns.map(({ name }, i) => `o.${quoteIdentifier(name)} AS c${i}`).join(', ')
     const names = columns.map((_, i) => `c${i}`).join(', ')
-    found.warnings = await storeRows(scratch, target.table, made, names, ignore, ofClient(c))
+    const onlyWarned = ignore || (strictMariadb === 'warns' && scratch.flavour === 'mariadb')
+    found.warnings = await storeRows(scratch, target.table, made, names, onlyWarned, ofClient(c))
     return plain(
       `SELECT DISTINCT ${columns.map((column, i) => fetched('_sw_rows', { ...column, name: `c${i}` })).join(', ')} FROM _sw_rows`,
     )
@@ -177,7 +190,10 @@ export class GatherWrites {
     const text = plain(`SELECT ${columns.map((column) => fetched('_sw_rows', column)).join(', ')} FROM _sw_rows`)
     const entries: LookupEntry[] = []
     const drawn = use.ids === null ? null : { at: use.ids.at, draw }
-    const { parts } = await this.#rowsByShard(scratch, text, use.target, c, tuples, false, drawn, use.lookups, entries)
+    const { parts, last } = await this.#rowsByShard(scratch, text, use.target, c, tuples, false, drawn, use.lookups, entries)
+    // Where ON DUPLICATE KEY UPDATE may meet rows, a server names none (*tried*).
+    const given = use.ids === null || c.job.after.length > 0 ? null : (last?.[use.ids.at] ?? null)
+    found.lastId = given === null ? null : BigInt.asUintN(64, BigInt(given.toString('latin1')))
     await c.kept?.entries(c.on, entries)
     return parts
   }
@@ -194,7 +210,7 @@ export class GatherWrites {
     lookups: Inserted['lookups'],
     entries: LookupEntry[] = [],
     set: readonly ColumnInfo[] = [],
-  ): Promise<{ parts: Part[]; lists: Buffer[] }> {
+  ): Promise<{ parts: Part[]; lists: Buffer[]; last: RawRow | undefined }> {
     const rows = await this.#rowsOf(scratch, text, c.held)
     const zeroIsStored = c.inputs.zeroIsStored === true
     const open = rows.map((row) => drawn !== null && (drawn.at < 0 || leavesId(row[drawn.at] ?? null, zeroIsStored)))
@@ -239,7 +255,7 @@ export class GatherWrites {
       const list = filling.get(shard)
       if (list !== undefined) close(shard, list.parts)
     }
-    return { parts: made, lists }
+    return { parts: made, lists, last: rows.at(-1) }
   }
 
   /** A join may make many rows of few: they are counted as they come. */
@@ -281,7 +297,14 @@ export class GatherWrites {
   async #fill(c: Context, connection: Connection, lock: FillInto['lock']): Promise<void> {
     const readers = new Readers(this.#runner, this.#scatter, c.on, false, null)
     const { config } = this.#core
-    await fill(c.job, { connection, lock, at: () => {} }, readers, c.inputs, config.scatterBytesMax, this.#runner.settings.get('sql_mode'))
+    await fill(
+      c.job,
+      { connection, written: true, lock, at: () => {} },
+      readers,
+      c.inputs,
+      config.scatterBytesMax,
+      this.#runner.settings.get('sql_mode'),
+    )
   }
 }
 
@@ -292,14 +315,6 @@ export function ofClient({ job, params }: Pick<Context, 'job' | 'params'>): Exec
 
 function plain(sql: string): Executed {
   return { text: Buffer.from(sql), parameters: [], params: [] }
-}
-
-async function asked(connection: Connection, text: Executed): Promise<Result> {
-  try {
-    return await executedOnce(connection, text)
-  } catch (error) {
-    throw unlessReopened(error)
-  }
 }
 
 /** How rows stand in a text. */
@@ -343,29 +358,6 @@ export function idOf(row: readonly (Buffer | null)[], id: bigint | undefined, ta
       return keyspaceId
     }
   }
-}
-
-/**
- * What a query answers, in a table of its own whose columns are as those of a table: values are converted as there.
- *
- * @param made its columns, of `t` as they are there, of `o` nullable
- * @returns how many warnings that gave
- */
-async function storeRows(
-  scratch: Connection,
-  table: string,
-  made: string,
-  names: string,
-  ignore: boolean,
-  query: Executed,
-): Promise<number> {
-  const from = quoteIdentifier(table)
-  await scratch.query(
-    `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
-  )
-  const into = Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `)
-  const stored = await asked(scratch, { ...query, text: Buffer.concat([into, query.text]) })
-  return stored.warnings
 }
 
 function storedAt(table: string, column: ColumnInfo, row: readonly (Buffer | null)[], at: number, id: bigint | undefined): VindexValue {

@@ -10,8 +10,9 @@
  */
 import type { Backend } from './backend.ts'
 import type { Core } from './core.ts'
-import { fill, Readers, unlessReopened } from './gather-fill.ts'
+import { fill, unlessReopened } from './gather-fill.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
+import { Readers } from './gather-readers.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
@@ -68,6 +69,7 @@ export class Gather {
         this.#scatter.mark(mark)
         const into = {
           connection: scratch.connection,
+          written: false,
           lock: () => (transaction === null ? '' : job.lock),
           at: (shard: ShardView) => void (at = shard),
         } as const

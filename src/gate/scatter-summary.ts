@@ -23,12 +23,25 @@ export function withWarnings(said: WriteSummary, before: number): WriteSummary {
   return { ...said, warnings: said.warnings + before, info }
 }
 
+/** Of an INSERT: the id that the client gave its last row is named, where that is known, also by shards whose column is no AUTO_INCREMENT. */
+export function withGivenId<T extends { affectedRows: bigint; insertId: bigint }>(said: T, lastId: bigint | null = null): T {
+  return lastId === null || said.affectedRows === 0n ? said : { ...said, insertId: lastId }
+}
+
 /**
- * A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. Of ids that the client gave it names the last row's.
+ * A multi-row INSERT says how many rows it had; a part of one row says nothing, as an INSERT of one row would. Of ids that the client gave it names the last row's, which itself
+ * may have been left out.
  *
  * @param lastRowAt which result is of the last row; null: none
+ * @param lastId the id that the client gave it; null: that is not known, or says nothing as ON DUPLICATE KEY UPDATE may meet another row
  */
-export function insertSummary(results: readonly OkResult[], ignore: boolean, before = 0, lastRowAt: number | null = null): WriteSummary {
+export function insertSummary(
+  results: readonly OkResult[],
+  ignore: boolean,
+  before = 0,
+  lastRowAt: number | null = null,
+  lastId: bigint | null = null,
+): WriteSummary {
   let affectedRows = 0n
   let warnings = before
   let records = 0n
@@ -43,7 +56,8 @@ export function insertSummary(results: readonly OkResult[], ignore: boolean, bef
     else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
   }
   const insertId = (lastRowAt === null ? undefined : results[lastRowAt])?.insertId ?? 0n
-  return { affectedRows, insertId, warnings, info: `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}` }
+  const info = `Records: ${records}  Duplicates: ${duplicates}  Warnings: ${warnings}`
+  return withGivenId({ affectedRows, insertId, warnings, info }, lastId)
 }
 
 function addInfo(a: string, b: string): string {

@@ -6,6 +6,10 @@ import type { Connection } from '../mysql/connection.ts'
 
 export type Warning = readonly [level: string | null, code: string | null, message: string | null]
 
+/** What a statement of ours was warned of in the client's: how often, and what servers list of that. */
+export type Stored = { readonly count: number; readonly list: readonly Warning[] }
+export const nothingSaid: Stored = { count: 0, list: [] }
+
 /** ER_INVALID_CHARACTER_STRING: of a literal while the text is read, or of a row's value. */
 const invalidText = '1300'
 

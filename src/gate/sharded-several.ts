@@ -28,7 +28,7 @@ import type { Runner } from './runner.ts'
 import { instantOf } from './instant.ts'
 import type { Scatter } from './scatter.ts'
 import type { Part, ScatterResult } from './scatter-parts.ts'
-import { insertSummary, summary, type WriteSummary } from './scatter-summary.ts'
+import { insertSummary, summary, withGivenId, type WriteSummary } from './scatter-summary.ts'
 import { notUtf8 } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 import type { Transaction } from './transaction.ts'
@@ -140,8 +140,8 @@ export class SeveralShards {
       copies
         ? (results) => summary(results.slice(0, 1))
         : inserts
-          ? (results) => insertSummary(results, ignore, 0, routed.lastRowAt)
-          : undefined,
+          ? (results) => insertSummary(results, ignore, 0, routed.lastRowAt, routed.lastId)
+          : (results) => withGivenId(summary(results), routed.lastId),
       parts.map(({ shard }) => shard),
       e.form,
       kept,
@@ -291,7 +291,9 @@ export class SeveralShards {
     if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
     const { firstId, ...done } = result.value
     // A reference table's copies are all written: one of them tells how many rows there are.
-    this.#wrote(use.kind === 'inserted' && use.target.place.kind === 'everywhere' ? perCopy(done, keyspace.shards.length) : done, firstId)
+    const inserts = use.kind === 'inserted'
+    const said = inserts && use.target.place.kind === 'everywhere' ? perCopy(done, keyspace.shards.length) : done
+    this.#wrote(said, firstId, inserts && use.after.length > 0 ? 'several' : null)
     return null
   }
 

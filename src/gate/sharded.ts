@@ -36,6 +36,7 @@ import { okFrame, plainOk } from './replies.ts'
 import { withLookups } from './lookup-reads.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
+import { withGivenId } from './scatter-summary.ts'
 import { Scatter } from './scatter.ts'
 import { wordsOf } from './statement-words.ts'
 import { vexplain } from './vexplain.ts'
@@ -315,7 +316,7 @@ export class Sharded {
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     const keeps = plan.lookups != null || (plan.insert !== null && plan.insert.lookups.length > 0)
     if (only !== undefined && routed.merge === null && !keeps) {
-      await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed.firstId, e, token)
+      await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed, e, token)
       return null
     }
     return await this.#several.routed(plan, keyspace, routed, inputs, e)
@@ -349,13 +350,13 @@ export class Sharded {
     shard: ShardView,
     text: Buffer,
     chosen: readonly number[] | null,
-    firstId: bigint | null,
+    { firstId, lastId = null }: Routed<ShardView>,
     e: Execution,
     token: ReadToken | null,
   ): Promise<void> {
     const { version } = keyspace
     const { insert } = plan
-    const mute = firstId !== null || insert?.met === 'asked'
+    const mute = firstId !== null || insert?.met === 'asked' || (lastId !== null && insert?.sequence?.ofServer === false)
     const request: Request = {
       keyspace: keyspace.name,
       choose: (now) => {
@@ -388,8 +389,9 @@ export class Sharded {
       if (insert !== null && insert.rows[0]?.destination.kind !== 'keyspace-id') this.#runner.lastInsertId = firstId ?? lastInsertId
       return
     }
-    const said = readOkFrame(end.frame)
-    if (said === null) return
+    const told = readOkFrame(end.frame)
+    if (told === null) return
+    const said = withGivenId(told, lastId)
     const named = namedId(insert?.met ?? null, firstId, said, lastInsertId)
     this.#runner.lastInsertId = named.last
     this.#client.write(okFrame(end.status, { ...said, insertId: named.insertId, warnings: end.warnings }))

@@ -37,6 +37,8 @@ export type GatherUse =
       /** The columns that are set to values of other tables. */
       readonly set: readonly ColumnInfo[]
       readonly ignore: boolean
+      /** What a strict MariaDB does about a condition that can't be read: of a DELETE, and where it looks for the first rows of an order before it changes any, it is but warned (*tried*). */
+      readonly strictMariadb: 'refuses' | 'warns'
       readonly before: readonly Piece[]
       readonly after: readonly Piece[]
       readonly row: 'tuple' | 'select'

@@ -11,7 +11,6 @@
 import type { Assignment, Delete, Expr, Insert, Select, Update } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import { walkExpr } from '../../sql/walk.ts'
-import { fetched } from '../gather-values.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { gatherTables } from './gather-plan.ts'
@@ -59,10 +58,8 @@ export function gatherChange(
     }
   const set = own ? [] : assignments.map(({ column }) => columnOf(target, column.name.text))
   if (set.some((column) => column === undefined)) return null
-  // What is set is stored with its keys first: only then its text says all of it.
-  const key = (column: ColumnInfo): string =>
-    own ? fetched(target.hasAlias ? target.alias : target.name, column) : `${alias}.${quoteIdentifier(column.name)}`
-  const list: Piece[] = [text(keys.columns.map(key).join(', '))]
+  // They are stored first: only then their text says all of them.
+  const list: Piece[] = [text(keys.columns.map((column) => `${alias}.${quoteIdentifier(column.name)}`).join(', '))]
   if (!own) for (const { value } of assignments) list.push(text(', '), ...compileSpan(value.span, gathered.edits))
   return {
     steps: gathered.steps,
@@ -82,6 +79,7 @@ export function gatherChange(
       target: keys,
       set: set as ColumnInfo[],
       ignore: statement.ignore,
+      strictMariadb: statement.kind === 'delete' || orderBy !== null || limit !== null ? 'warns' : 'refuses',
       ...changeOf(statement, target, alias, keys, own, analysis, single),
     },
   }

@@ -109,7 +109,16 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     destinations: [{ kind: 'all' }],
     whole: sequence !== null ? [] : listed === null ? whole : compileText(count, [...analysis.edits, listed]),
     scatter: { kind: 'allowed', text: compileText(count, edits), merge: null },
-    insert: { rows, sequence, counted, met, ignore: insert.ignore, lookups, computed: isComputed ? { alone, gather } : null },
+    insert: {
+      rows,
+      sequence,
+      counted,
+      met,
+      onDuplicate: insert.onDuplicate !== null,
+      ignore: insert.ignore,
+      lookups,
+      computed: isComputed ? { alone, gather } : null,
+    },
   }
 }
 

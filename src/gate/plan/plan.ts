@@ -263,6 +263,7 @@ export type InsertPlan = {
   readonly counted: CountedColumn | null
   /** How the shard's answer shows that ON DUPLICATE KEY UPDATE met a row (insert-id.ts); null: there is no such clause, or no sequence. */
   readonly met: 'told' | 'asked' | 'several' | null
+  readonly onDuplicate: boolean
   /** INSERT IGNORE: the answer's count of duplicates is of rows that were left out. */
   readonly ignore: boolean
   /** What the table owns: a row of the lookup's table is written for each row. */
@@ -414,6 +415,8 @@ export type Routed<S> = {
   readonly firstId: bigint | null
   /** Which of `sends` has the last row of an INSERT. */
   readonly lastRowAt?: number
+  /** The id that the client gave that row; null: what the servers say of it is to be believed. */
+  readonly lastId?: bigint | null
   /** Instead of sends: rows are put together at one place. */
   readonly gather?: GatherPlan
   /** What an INSERT must put into lookups before its rows. */

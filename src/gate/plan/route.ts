@@ -43,6 +43,13 @@ function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
   return value.type === 'null' || (inputs.zeroIsStored !== true && isZero(value))
 }
 
+/** What the client gave where an id could be drawn, if it is an integer at a glance. */
+function givenId<S>({ sequenceSlot }: InsertRow, inputs: RouteInputs<S>): bigint | null {
+  if (sequenceSlot === null || sequenceSlot.kind === 'null' || sequenceSlot.kind === 'default') return null
+  const value = slotValue(sequenceSlot, inputs)
+  return value.type === 'integer' ? BigInt.asUintN(64, value.value) : null
+}
+
 /** Fractions are rounded. What is no number through and through is the server's to refuse, or to take for a 0: refused here. */
 function isZero(value: Exclude<Value, { type: 'null' }>): boolean {
   switch (value.type) {
@@ -235,6 +242,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   let drawn = 0
   let firstId: bigint | null = null
   let lastShard: S | null = null
+  let lastId: bigint | null = null
   const sequenced = plan.insert?.sequence != null
   const counted = plan.insert?.counted ?? null
   const entries: LookupEntry[] = []
@@ -257,6 +265,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
     if (plan.insert !== null) entries.push(...entriesOfRow(plan.insert, row, keyspaceId, id, inputs))
     const shards = shardsOfRow(row, keyspaceId, inputs)
     lastShard = shards === 'all' ? null : shards
+    lastId = id === null && plan.insert?.onDuplicate === false ? givenId(row, inputs) : null
     if (shards === 'all') everywhere.push(text as Piece[])
     else {
       const list = byShard.get(shards)
@@ -272,7 +281,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   if (plan.scatter.kind === 'refused' && byShard.size + everywhere.length > 1) throw planErrors.refused({ ...plan.scatter.refusal })
   const targets = everywhere.length > 0 ? inputs.shards : inputs.shards.filter((shard) => byShard.has(shard))
   const sends = targets.map((shard) => send(text, inputs, shard, null, everywhere.length > 0 ? everywhere : (byShard.get(shard) ?? [])))
-  return { sends, merge: null, firstId, entries, ...(lastShard === null ? {} : { lastRowAt: targets.indexOf(lastShard) }) }
+  return { sends, merge: null, firstId, entries, lastId, ...(lastShard === null ? {} : { lastRowAt: targets.indexOf(lastShard) }) }
 }
 
 function withId(pieces: readonly Piece[], slot: Slot): Piece[] {
