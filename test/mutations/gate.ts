@@ -104,7 +104,7 @@ const held: Mutation[] = [
   },
   {
     rule: 'what is locked to be put together at one place is known to be locked',
-    file: 'src/gate/gather-fill.ts',
+    file: 'src/gate/gather-readers.ts',
     edits: [['if (branch !== undefined && locks) branch.locked = true', 'void branch']],
     test: commit,
     name: lostLocks,
