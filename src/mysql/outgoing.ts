@@ -1,5 +1,5 @@
 /**
- * What goes out on a socket, in order. A statement of megabytes goes by slices, each when the one before it has gone. So whoever looks sees that it goes (`bytesGone`): to the server a session is idle until all of a command is there,
+ * What goes out on a socket, in order. A statement of megabytes goes by slices, each when the one before it has gone. So whoever looks sees that it goes (`bytesGone`): to the server a session is asleep until all of a command is there (*tried* on both),
  * which over a slow line takes longer than anybody would wait for one that hangs. And a socket that encrypts has a slice in memory twice, not all of it.
  */
 import type { Socket } from 'node:net'
