@@ -138,7 +138,7 @@ besideEachOther('movers that die at statements and XA transactions', (flavour) =
           await one.query(`XA ${n % 4 === 3 ? 'ROLLBACK' : 'COMMIT'} ${xid}`).catch((error: unknown) => {
             if (!isServerError(error)) throw error
           })
-          await systemClock.sleep(5)
+          await systemClock.sleep(15)
         }
       })()
       let died = 0
