@@ -19,6 +19,8 @@ test('promise 10: constants that are compared, and nothing else, are converted o
     ['b', 1],
   ])
   assert.deepEqual(of('SELECT n FROM t WHERE n = ?', [textValue('x')]), [['x', 1]])
+  // As MariaDB prints bytes.
+  assert.deepEqual(of("SELECT n FROM t WHERE n = x'4107ff5c'"), [['A\\x07\\xFF\\', 1]])
   // For each row.
   assert.deepEqual(of("SELECT n FROM t WHERE n + 'a' > 2 AND m = 'a'"), [['2', 1]])
   assert.deepEqual(of("SELECT n FROM t WHERE n IN (1, 'a') OR n BETWEEN 'b' AND 5"), [])

@@ -65,6 +65,10 @@ function printedValue(value: Value): string | null {
       return String(value.value)
     case 'decimal':
       return value.text
+    case 'binary':
+      return value.bytes
+        .toString('latin1')
+        .replace(/[^ -~]/g, (byte) => `\\x${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
     default:
       return null
   }
