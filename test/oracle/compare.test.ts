@@ -108,6 +108,8 @@ test('… and other numbers of rows written', () => {
   assert.equal(compareWrites(ok(2n), ok(1n))?.what, 'affected')
   assert.equal(compareWrites(ok(2n, 0, 'Records: 2'), ok(2n, 0, 'Records: 1'))?.what, 'affected')
   assert.equal(compareWrites(ok(2n), ok(2n, 1))?.what, 'warnings')
+  assert.equal(compareWrites(ok(2n, 1, 'Records: 2  Warnings: 1'), ok(2n, 4, 'Records: 2  Warnings: 4'))?.what, 'warnings')
+  assert.equal(compareWrites(ok(2n, 1, 'Records: 2  Warnings: 1'), ok(2n, 1, 'Records: 2  Warnings: 4'))?.what, 'affected')
   assert.equal(compareWrites(ok(2n, 0, '', 5n), ok(2n, 0, '', 6n))?.what, 'affected')
   assert.equal(compareWrites(ok(2n, 0, '', 1_000_005n), ok(2n))?.what, 'affected')
   assert.equal(compareWrites(ok(2n, 0, '', 1_000_005n), ok(2n, 0, '', 1_000_009n)), null)
