@@ -4,10 +4,11 @@
  * 99th percentile and CPU µs a query: of whatever stands between, each of its processes, of the server, and of the client (sysbench).
  *
  *     node bench/gate.ts [--seconds 3] [--rounds 3] [--clients 1,16,128] [--workloads point,range,read-write] [--ps disable,auto]
- *                        [--paths direct,haproxy,node,gate,gate2,4-shards,16-shards,against] [--against DIR]
+ *                        [--paths direct,haproxy,node,gate,gate2,4-shards,16-shards,against,against-4-shards] [--against DIR]
  *                        [--rows 10000] [--rand special|uniform|pareto|zipfian] [--flavour mariadb|mysql]
  *
- * `--against DIR`: the gate of another checkout as one more path, for a before and after in the same minutes.
+ * `--against DIR`: the gate of another checkout as one more path, for a before and after in the same minutes; over four shards and beside a Vitess as
+ * paths `against-4-shards` and `against-beside`.
  *
  * Beside a Vitess that runs already:   --paths vtgate,beside --vtgate PORT:PID[,PID…] --mysqld PORT[,PORT…]
  * Its MySQL port and the processes to count, vttablets included; `beside` is our gate over the same MySQL servers, a shard each in schema `app` (by the vindex `hash` of `id` where there are
@@ -75,13 +76,16 @@ try {
   await admin.query('SET GLOBAL innodb_lock_wait_timeout = 1')
   await admin.close()
 
-  const wanted = [...list(values.paths), ...(values.against === undefined ? [] : ['against'])]
+  const named = list(values.paths)
+  const wanted = values.against === undefined || named.some((one) => one.startsWith('against')) ? named : [...named, 'against']
   const start = async (between: Promise<Between>): Promise<Between> => {
     const one = await between
     started.push(one)
     return one
   }
   const gate = await start(gateProcesses(server.port, 1, { flavour }))
+  let before: Promise<Between> | null = null
+  const other = (): Promise<Between> => (before ??= start(gateProcesses(server.port, 1, { flavour, checkout: values.against })))
   const makers: Record<string, () => Promise<Path> | Path> = {
     direct: () => ({ name: 'direct', port: server.port, database: 'sbtest', between: null, password: '' }),
     haproxy: async () => through('HAProxy TCP', await start(haproxy(server.port, dir)), 'sbtest', ''),
@@ -95,8 +99,10 @@ try {
       return through('vtgate, vttablet', { port: Number(port), pids: list(pids ?? '').map(Number), stop: () => undefined }, 'app')
     },
     beside: async () => through('gate beside', await start(gateProcesses(server.port, 1, { flavour, over: values.mysqld })), 'app'),
-    against: async () =>
-      through('gate before', await start(gateProcesses(server.port, 1, { flavour, checkout: values.against })), 'sbtest'),
+    against: async () => through('gate before', await other(), 'sbtest'),
+    'against-4-shards': async () => through('before, 4 shards', await other(), 'sharded4'),
+    'against-beside': async () =>
+      through('before, beside', await start(gateProcesses(server.port, 1, { flavour, over: values.mysqld, checkout: values.against })), 'app'),
   }
   const paths: Path[] = []
   for (const name of wanted) {

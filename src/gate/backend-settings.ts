@@ -54,7 +54,7 @@ export async function resetNow(backend: Backend): Promise<void> {
 
 /** Sent before what follows, its answer seen by nobody. */
 export function pipelineFramed(backend: Backend, framed: Buffer, refused: (end: { errno: number; message: string }) => void): void {
-  backend.connection.relay(
+  backend.connection.relayAhead(
     framed,
     new SilentSink((end) => {
       if (end instanceof Error || end.kind === 'ok') return

@@ -10,6 +10,67 @@ import { ConnectionLost } from './errors.ts'
 const goodbye = Buffer.concat([Buffer.from([0x23, 0, 0, 0, 0xff, 0x87, 0x07]), Buffer.from('#08S01Connection was killed by root')])
 goodbye[0] = goodbye.length - 4
 
+function open(): { channel: Channel; written: Buffer[]; socket: Duplex } {
+  const written: Buffer[] = []
+  const socket = new Duplex({
+    read() {},
+    write(chunk: Buffer, _encoding, done) {
+      written.push(chunk)
+      done()
+    },
+  })
+  return { channel: new Channel(socket as unknown as Socket, 'here'), written, socket }
+}
+
+const begin = Buffer.from([6, 0, 0, 0, 3, 0x42, 0x45, 0x47, 0x49, 0x4e])
+const ping = Buffer.from([1, 0, 0, 0, 0x0e])
+const ok = Buffer.from([7, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0])
+const answered = (by: string, log: string[]): Exchange => ({ packet: () => log.push(by) > 0, fail: (error) => log.push(`${by}: ${error.message}`) })
+
+test('what is sent ahead goes out in one write with what follows, and is answered in order', () => {
+  const { channel, written, socket } = open()
+  const log: string[] = []
+  channel.sendAhead(begin, answered('begin', log))
+  assert.deepEqual([written, channel.outstanding], [[], 1])
+  channel.send(ping, answered('ping', log))
+  assert.deepEqual(written, [Buffer.concat([begin, ping])])
+  socket.emit('data', Buffer.concat([ok, ok]))
+  assert.deepEqual(log, ['begin', 'ping'])
+})
+
+test('what is sent ahead goes by itself when nothing follows, before what has no answer, and before the end', async () => {
+  const { channel, written } = open()
+  const log: string[] = []
+  channel.sendAhead(begin, answered('begin', log))
+  channel.sendAhead(begin, answered('begin', log))
+  await new Promise((resolve) => setImmediate(resolve))
+  assert.deepEqual(written, [Buffer.concat([begin, begin])])
+  channel.sendAhead(begin, answered('begin', log))
+  channel.write(ping)
+  assert.deepEqual(written.slice(1), [Buffer.concat([begin, ping])])
+  const large = Buffer.alloc(100_000)
+  channel.sendAhead(begin, answered('begin', log))
+  channel.send(large, answered('large', log))
+  assert.deepEqual(written.slice(2), [begin, large])
+  channel.sendAhead(begin, answered('begin', log))
+  void channel.quit(ping)
+  assert.deepEqual(written.slice(4), [begin, ping])
+  channel.destroy()
+})
+
+test('promise 11: what waited when the connection was cut is never written, and what follows it was not sent', async () => {
+  const { channel, written, socket } = open()
+  const log: string[] = []
+  const failed: Error[] = []
+  channel.sendAhead(begin, answered('begin', log))
+  socket.emit('close')
+  channel.send(ping, { packet: () => true, fail: (error) => failed.push(error) })
+  await new Promise((resolve) => setImmediate(resolve))
+  const [error] = failed
+  assert.ok(error instanceof ConnectionLost && error.outcome === 'nothingSent')
+  assert.deepEqual(written, [])
+})
+
 test("promise 11: what is sent behind a server's goodbye was not sent, though the end of its stream has not come", () => {
   const written: Buffer[] = []
   const socket = new Duplex({

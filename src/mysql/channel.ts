@@ -125,10 +125,24 @@ export class Channel {
       exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
       return
     }
-    this.#queue.push(exchange)
-    if (this.#queue.length - this.#head === 1) this.#readFor(exchange)
+    this.#take(exchange)
     if (Buffer.isBuffer(frames)) this.#out.write(frames)
     else this.#out.writeSliced(frames)
+  }
+
+  /** The same of a small command that another one follows at once (BEGIN before a transaction's first statement): both go out in one write. When none follows, it goes by itself. */
+  sendAhead(frames: Buffer, exchange: Exchange): void {
+    if (this.#closed || this.#closing) {
+      exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
+      return
+    }
+    this.#take(exchange)
+    this.#out.writeAhead(frames)
+  }
+
+  #take(exchange: Exchange): void {
+    this.#queue.push(exchange)
+    if (this.#queue.length - this.#head === 1) this.#readFor(exchange)
   }
 
   /** Expects an answer without having sent anything: the greeting. */

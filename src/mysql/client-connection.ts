@@ -287,6 +287,10 @@ export class ClientConnection implements Connection, Owner {
     else this.#channel.send(framed, new RelayExchange(this, this.#channel, sink, command))
   }
 
+  relayAhead(framed: Buffer, sink: RelaySink): void {
+    this.#channel.sendAhead(framed, new RelayExchange(this, this.#channel, sink, framed[HEADER_BYTES] as number))
+  }
+
   relayData(frames: Buffer): boolean {
     return this.#channel.write(frames)
   }

@@ -180,6 +180,8 @@ export interface Connection extends AsyncDisposable {
   command(payload: Buffer, options?: { bufferBytesMax?: number; packetSize?: PacketSize }): PacketStream
   /** Writes a framed command (sequence 0) as it is; the answer goes to `sink` undecoded. Commands without answer call `end` never. */
   relay(framed: Buffer, sink: RelaySink): void
+  /** The same of a small command that the next one goes out with; by itself when none follows at once. */
+  relayAhead(framed: Buffer, sink: RelaySink): void
   /** False: the server is slow; go on after `drain`. */
   relayData(frames: Buffer): boolean
   drain(): Promise<void>

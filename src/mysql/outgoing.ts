@@ -5,10 +5,15 @@
 import type { Socket } from 'node:net'
 
 const sliceBytes = 256 << 10
+/** Behind what waits for it, more than this is written by itself. */
+const copiedBytesMax = 1 << 16
 
 export class Outgoing {
   #socket: Socket
   #waiting: Buffer[] = []
+  /** Goes out with what comes next, or by itself once nothing else is to do. */
+  #ahead: Buffer | null = null
+  #flushing: NodeJS.Immediate | null = null
   #slicing = false
   #ending = false
   #idle: (() => void)[] = []
@@ -26,18 +31,52 @@ export class Outgoing {
 
   /** False: wait for `drain` before there is more. */
   write(bytes: Buffer): boolean {
-    if (!this.#slicing) return this.#socket.write(bytes)
+    if (!this.#slicing) return this.#socket.write(this.#ahead === null ? bytes : this.#behindAhead(bytes))
+    this.#flush()
     this.#waiting.push(bytes)
     return false
   }
 
+  /** Little that more follows at once: both are one call into the system then, at both ends, and not two. */
+  writeAhead(bytes: Buffer): void {
+    this.#ahead = this.#ahead === null ? bytes : Buffer.concat([this.#ahead, bytes])
+    this.#flushing ??= setImmediate(() => this.#flush())
+  }
+
+  /** What is to be written now: what waits and this, unless it is too large to be copied. */
+  #behindAhead(bytes: Buffer): Buffer {
+    const ahead = this.#ahead
+    if (ahead === null) return bytes
+    if (bytes.length > copiedBytesMax) {
+      this.#flush()
+      return bytes
+    }
+    this.#forgetAhead()
+    return Buffer.concat([ahead, bytes])
+  }
+
+  #flush(): void {
+    const ahead = this.#ahead
+    if (ahead === null) return
+    this.#forgetAhead()
+    this.write(ahead)
+  }
+
+  #forgetAhead(): void {
+    this.#ahead = null
+    if (this.#flushing !== null) clearImmediate(this.#flushing)
+    this.#flushing = null
+  }
+
   writeSliced(pieces: readonly Buffer[]): void {
+    this.#flush()
     this.#waiting.push(...pieces)
     if (!this.#slicing) this.#slice()
   }
 
   /** The last bytes: nothing is written behind them. */
   end(bytes: Buffer): void {
+    this.#flush()
     if (!this.#slicing) {
       this.#socket.end(bytes)
       return
@@ -64,6 +103,7 @@ export class Outgoing {
   /** The socket is gone. */
   forget(): void {
     this.#waiting = []
+    this.#forgetAhead()
     this.#rest()
   }
 
