@@ -2,7 +2,10 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { columnType } from '../wire/column-types.ts'
+import { BinaryRows } from '../mysql/binary-rows.ts'
 import type { Column, RawRow, RowBatch, RowStream } from '../mysql/connection.ts'
+import { scanBinaryRow, writeBinaryRow } from '../wire/binary-row.ts'
+import { Writer } from '../wire/writer.ts'
 import { Aggregator, truth } from './aggregate.ts'
 import { groupKey, rowCompare } from './compare.ts'
 import { addDecimals, compareDecimals, divideDecimal, parseDecimal, printDecimal } from './decimal.ts'
@@ -48,6 +51,65 @@ function stream(columns: Column[], batches: RawRow[][]): RowStream {
     },
   }
 }
+
+/** The same rows as a server answers an execution. */
+function executed(columns: Column[], batches: RawRow[][]): RowStream {
+  const { [Symbol.asyncIterator]: rowsOf, ...rest } = stream(columns, batches)
+  return {
+    ...rest,
+    async *[Symbol.asyncIterator]() {
+      for await (const batch of { [Symbol.asyncIterator]: rowsOf }) {
+        const w = new Writer()
+        const ends = batch.rows().map((row) => writeBinaryRow(w, columns, row).length)
+        const packets = ends.flatMap((end, i) => [ends[i - 1] ?? 0, end])
+        const data = w.take()
+        const values = new Int32Array(2 * columns.length * ends.length)
+        for (const [i, end] of ends.entries()) scanBinaryRow(data, ends[i - 1] ?? 0, end, columns, values, 2 * columns.length * i)
+        yield new BinaryRows(data, Int32Array.from(packets), values, columns)
+      }
+    },
+  }
+}
+
+test('promise 10: rows of executions are passed on as they were sent, in order and without what is hidden; of other types on one shard, they are decoded', async () => {
+  const weight = column('w', columnType.varString, { charset: 63 })
+  const shown = [column('a', columnType.long), column('b', columnType.varString)]
+  const shards = [
+    [[cells(null, 'x', 'k4'), cells('1', 'x', 'k1')], [cells('9', null, null)]],
+    [[cells('-2', 'yy', 'k3')], [cells('3', '', 'k2')]],
+  ]
+  for (const [types, asSent] of [
+    [[columnType.long, columnType.long], true],
+    [[columnType.long, columnType.longlong], false],
+    [[columnType.long, columnType.short], false],
+  ] as const) {
+    const streams = shards.map((batches, i) => executed([column('a', types[i] as number), shown[1] as Column, weight], batches))
+    const out = { packets: [] as Buffer[], rows: [] as (string | null)[][] }
+    await mergeStreams(
+      streams,
+      { kind: 'sort', hiddenColumns: 1, keys: [{ column: -1, compare: 'bytes', descending: true }], limit: 4n, offset: 0n },
+      {
+        columns() {},
+        row(row) {
+          out.rows.push(...texts([row.slice(0, 2)]))
+          return undefined
+        },
+        packet(rows, row) {
+          const w = new Writer()
+          rows.writeTo(w, row, 2)
+          out.packets.push(w.take())
+          return undefined
+        },
+      },
+      { held: new HeldMemory(1 << 20, 1 << 20).open(), form: 'binary', resolve: () => null },
+    )
+    const wanted = [cells(null, 'x'), cells('-2', 'yy'), cells('3', ''), cells('1', 'x')]
+    const expected = asSent
+      ? { packets: wanted.map((row) => writeBinaryRow(new Writer(), shown, row).take()), rows: [] }
+      : { packets: [], rows: texts(wanted) }
+    assert.deepEqual(out, expected)
+  }
+})
 
 async function merged(columns: Column[], shards: RawRow[][][], merge: Merge): Promise<(string | null)[][]> {
   const out: RawRow[] = []

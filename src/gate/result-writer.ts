@@ -3,6 +3,7 @@
  * waits for slow clients. Until the first piece is out, nothing of the answer has been passed on.
  */
 import { unlessAborted } from '../base/unless-aborted.ts'
+import type { BinaryRows } from '../mysql/binary-rows.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Column, RawRow } from '../mysql/connection.ts'
 import { writeBinaryRow } from '../wire/binary-row.ts'
@@ -60,6 +61,17 @@ export class ResultWriter {
     this.#w.beginFrame()
     if (this.#binary) writeBinaryRow(this.#w, this.#columns, cells)
     else writeTextRow(this.#w, cells)
+    return this.#framed()
+  }
+
+  /** A row of an execution for a client's execution, as its server sent it. */
+  packet(rows: BinaryRows, row: number): Promise<void> | undefined {
+    this.#w.beginFrame()
+    rows.writeTo(this.#w, row, this.#width)
+    return this.#framed()
+  }
+
+  #framed(): Promise<void> | undefined {
     this.#sequence = this.#w.endFrame(this.#sequence)
     this.rows++
     if (this.#w.length < pieceBytes) return undefined

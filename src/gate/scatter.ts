@@ -7,6 +7,7 @@
  * more; outside of one, in a transaction made for it, committed on all or rolled back on all. Parts run in key order, one
  * after the other: two such statements meet their locks in the same order and can't wait for each other.
  */
+import type { BinaryRows } from '../mysql/binary-rows.ts'
 import type { OkResult, RowStream } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
@@ -121,6 +122,11 @@ export class Scatter {
             },
             row: (row: Parameters<ResultWriter['row']>[0]) => {
               const taken = writer.row(row)
+              if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
+              return taken
+            },
+            packet: (rows: BinaryRows, row: number) => {
+              const taken = writer.packet(rows, row)
               if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
               return taken
             },

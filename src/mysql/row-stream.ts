@@ -2,7 +2,7 @@
  * A streamed result set. Rows of one read from the socket make one batch: a buffer and the spans of its cells. The socket is
  * paused while more than the bound waits, so memory is the bound, one read and the largest row.
  */
-import { decodeBinaryRow } from '../wire/binary-row.ts'
+import { scanBinaryRow } from '../wire/binary-row.ts'
 import { AnswerScanner, part } from '../wire/answer.ts'
 import { columnType } from '../wire/column-types.ts'
 import { decodeColumnDefinition } from '../wire/column-definition.ts'
@@ -11,6 +11,7 @@ import { scanTextRow } from '../wire/text-row.ts'
 import { frame } from '../wire/frames.ts'
 import type { Channel, Exchange } from './channel.ts'
 import type { Column, RowBatch, RowStream } from './connection.ts'
+import { BinaryRows } from './binary-rows.ts'
 import { SpannedRows } from './spanned-rows.ts'
 import { deprecatesEof, noteRefused, serverError, type Owner } from './exchanges.ts'
 
@@ -23,7 +24,8 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   readonly #onColumns: (stream: RowStream) => void
   readonly #onError: (error: Error) => void
   readonly #form: 'text' | 'binary'
-  #cells: (Buffer | null)[] = []
+  /** Of an execution: where each row's packet begins and ends. */
+  #packets: number[] = []
   #exactColumns: readonly Column[] = []
   #announced = false
   #firstSetEnded = false
@@ -32,7 +34,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   #spansUsed = 0
   #rows = 0
   #rowBytes = 0
-  #queue: { batch: SpannedRows; bytes: number }[] = []
+  #queue: { batch: RowBatch; bytes: number }[] = []
   #queuedBytes = 0
   #paused = false
   #discarding = false
@@ -40,7 +42,7 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   #error: Error | null = null
   #wake: (() => void) | null = null
 
-  /** @param form `binary`: the answer of an execution; its rows are made text, as all rows are here */
+  /** @param form `binary`: the answer of an execution; its cells are made text for whoever asks for them */
   constructor(
     owner: Owner,
     channel: Channel,
@@ -109,14 +111,6 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
   }
 
   #row(data: Buffer, start: number, end: number): void {
-    if (this.#form === 'binary') {
-      // Its values are views of the packet: copied, as text is shorter or longer than they are.
-      for (const cell of decodeBinaryRow(data, start, end, this.#exact())) this.#cells.push(cell === null ? null : Buffer.from(cell))
-      this.#data = data
-      this.#rows++
-      this.#rowBytes += end - start
-      return
-    }
     if (data !== this.#data) {
       this.#flush()
       this.#data = data
@@ -128,7 +122,11 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
       larger.set(this.#spans)
       this.#spans = larger
     }
-    scanTextRow(data, start, end, width, this.#spans, this.#spansUsed)
+    if (this.#form === 'text') scanTextRow(data, start, end, width, this.#spans, this.#spansUsed)
+    else {
+      scanBinaryRow(data, start, end, this.columns, this.#spans, this.#spansUsed)
+      this.#packets.push(start, end)
+    }
     this.#spansUsed = needed
     this.#rows++
     this.#rowBytes += end - start
@@ -145,11 +143,12 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
 
   #flush(): void {
     if (this.#data === null) return
+    const spans = this.#spans.subarray(0, this.#spansUsed)
     const batch =
-      this.#form === 'binary'
-        ? spannedCells(this.#cells, this.#rows, this.columns.length)
-        : new SpannedRows(this.#data, this.#spans.subarray(0, this.#spansUsed), this.#rows, this.columns.length)
-    this.#cells = []
+      this.#form === 'text'
+        ? new SpannedRows(this.#data, spans, this.#rows, this.columns.length)
+        : new BinaryRows(this.#data, Int32Array.from(this.#packets), spans, this.#exact())
+    this.#packets = []
     const bytes = this.#rowBytes
     // The next batch gets a new array of about this size: the old one belongs to the reader now.
     this.#spans = new Int32Array(this.#spansUsed)
@@ -227,15 +226,4 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
     this.#unpause()
     return { done: true, value: undefined }
   }
-}
-
-function spannedCells(cells: readonly (Buffer | null)[], rows: number, width: number): SpannedRows {
-  const spans = new Int32Array(cells.length * 2)
-  let at = 0
-  for (const [i, cell] of cells.entries()) {
-    spans[2 * i] = cell === null ? -1 : at
-    if (cell !== null) at += cell.length
-    spans[2 * i + 1] = cell === null ? -1 : at
-  }
-  return new SpannedRows(Buffer.concat(cells.filter((cell) => cell !== null)), spans, rows, width)
 }

@@ -47,6 +47,39 @@ export function readBinaryAsText(r: Reader, column: ValueType): Buffer {
   }
 }
 
+/** How many bytes a non-NULL value at `pos` takes. */
+export function valueBytes(data: Buffer, pos: number, type: number): number {
+  switch (type) {
+    case columnType.tiny:
+      return 1
+    case columnType.short:
+    case columnType.year:
+      return 2
+    case columnType.int24:
+    case columnType.long:
+    case columnType.float:
+      return 4
+    case columnType.longlong:
+    case columnType.double:
+      return 8
+    case columnType.date:
+    case columnType.newdate:
+    case columnType.datetime:
+    case columnType.timestamp:
+    case columnType.time:
+      return 1 + (data[pos] as number)
+    case columnType.null:
+      return 0
+    default: {
+      const first = data[pos] as number
+      if (first < 0xfb) return 1 + first
+      if (first === 0xfc) return 3 + ((data[pos + 1] as number) | ((data[pos + 2] as number) << 8))
+      if (first === 0xfd) return 4 + data.readUIntLE(pos + 1, 3)
+      return 9 + Number(data.readBigUInt64LE(pos + 1))
+    }
+  }
+}
+
 /** Writes a non-NULL value, given in the text protocol's bytes, as the binary protocol has it for its type. */
 export function writeTextAsBinary(w: Writer, column: ValueType, text: Buffer): void {
   switch (column.type) {

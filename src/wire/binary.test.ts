@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { decodeBinaryRow, writeBinaryRow } from './binary-row.ts'
+import { binaryText, decodeBinaryRow, scanBinaryRow, writeBinaryRow, writeFirstColumns } from './binary-row.ts'
 import { capability } from './capabilities.ts'
 import { columnFlag, columnType } from './column-types.ts'
 import { Reader } from './reader.ts'
@@ -53,6 +53,37 @@ for (const [name, type, texts] of cases) {
     )
   })
 }
+
+test('where values are is found without decoding them, and the first columns of a row are those of a shorter row', () => {
+  const values = cases.flatMap(([, type, texts]) => texts.map((text) => ({ type, text })))
+  const anyCell = fc.record({ value: fc.constantFrom(...values), isNull: fc.boolean() })
+  fc.assert(
+    fc.property(fc.array(anyCell, { minLength: 1, maxLength: 20 }), fc.nat(20), fc.nat(9), (cells, nat, before) => {
+      const columns = cells.map(({ value }) => value.type)
+      const row = cells.map(({ value, isNull }) => (isNull ? null : Buffer.from(value.text)))
+      const kept = nat % (cells.length + 1)
+      const data = writeBinaryRow(new Writer().zeros(before), columns, row).take()
+      const spans = new Int32Array(2 * cells.length + 2)
+      scanBinaryRow(data, before, data.length, columns, spans, 2)
+      const texts = columns.map((one, i) => {
+        const from = spans[2 + 2 * i] as number
+        return from < 0 ? null : binaryText(data, from, spans[3 + 2 * i] as number, one)
+      })
+      assert.deepEqual(texts, row)
+      const first = writeFirstColumns(new Writer(), data, before, data.length, spans, 2, kept, cells.length).take()
+      assert.deepEqual(first, writeBinaryRow(new Writer(), columns.slice(0, kept), row.slice(0, kept)).take())
+    }),
+  )
+})
+
+test('a row that ends elsewhere than its columns say is refused', () => {
+  const columns = [column(columnType.long), column(columnType.varString)]
+  const data = writeBinaryRow(new Writer(), columns, [Buffer.from('1'), Buffer.from('abc')]).take()
+  const scan = (end: number): void => scanBinaryRow(data, 0, end, columns, new Int32Array(4), 0)
+  scan(data.length)
+  assert.throws(() => scan(data.length - 1), /reaches past its row/)
+  assert.throws(() => scanBinaryRow(Buffer.concat([data, data]), 0, 2 * data.length, columns, new Int32Array(4), 0), /after the last of 2 columns/)
+})
 
 test('every double and float survives', () => {
   fc.assert(

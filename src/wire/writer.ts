@@ -132,6 +132,11 @@ export class Writer {
     this.#data[at] = (this.#data[at] as number) | bits
   }
 
+  /** The same and-wise. */
+  andAt(at: number, bits: number): void {
+    this.#data[at] = (this.#data[at] as number) & bits
+  }
+
   beginFrame(): this {
     this.#frameStart = this.#room(4)
     return this
