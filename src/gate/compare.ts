@@ -102,8 +102,8 @@ export function rowCompare(keys: readonly SortKey[], columns: readonly Column[])
   }
 }
 
-/** Equal texts exactly when the values are equal; NULL equals NULL. */
-export function groupKey(keys: readonly GroupKey[], columns: readonly Column[]): (row: RawRow) => string {
+/** Equal exactly when the values are equal; NULL equals NULL. */
+export function groupKey(keys: readonly GroupKey[], columns: readonly Column[]): (row: RawRow) => string | null {
   const compiled = keys.map((key) => {
     const at = columnAt(key.column, columns.length)
     const column = columns[at] as Column
@@ -111,6 +111,13 @@ export function groupKey(keys: readonly GroupKey[], columns: readonly Column[]):
     cellCompare(key.compare, column)
     return { at, text: key.compare === 'bytes' ? bytesText : normaliserOf(column) }
   })
+  const only = compiled.length === 1 ? compiled[0] : undefined
+  // Nothing is put before it: a text of several pieces is copied once more when a map looks for it.
+  if (only !== undefined)
+    return (row) => {
+      const cell = row[only.at] as Buffer | null
+      return cell === null ? null : only.text(cell)
+    }
   return (row) => {
     let out = ''
     for (const { at, text } of compiled) {

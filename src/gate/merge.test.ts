@@ -36,6 +36,7 @@ function stream(columns: Column[], batches: RawRow[][]): RowStream {
     columns,
     bufferedBytes: 0,
     warnings: 0,
+    ended: false,
     async *[Symbol.asyncIterator]() {
       for (const rows of batches) {
         yield {

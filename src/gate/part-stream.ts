@@ -1,16 +1,63 @@
 /** One shard's part of a statement: the stream of a read, the outcome of a write. */
 import type { Connection, Result, RowStream } from '../mysql/connection.ts'
-import type { Backend } from './backend.ts'
+import type { Param } from '../wire/stmt-execute.ts'
+import { HEADER_BYTES } from '../wire/frames.ts'
+import type { Backend, BackendStatement } from './backend.ts'
 import { executionOf, typesKey } from './parameters.ts'
 import { closeStatement, prepareOn, prepareRaw } from './prepared.ts'
-import type { Executed, Part, ReadOptions } from './scatter-parts.ts'
+import type { Executed, Part } from './scatter-parts.ts'
+
+/** Executions of one statement, whose text and parameters are mostly the same on all shards: what they have in common is made once. */
+export class Executions {
+  readonly #params: readonly Param[]
+  #text: Buffer | null = null
+  #parameters: readonly number[] = []
+  #key = ''
+  #frame: Buffer | null = null
+
+  /** @param params the client's */
+  constructor(params: readonly Param[]) {
+    this.#params = params
+  }
+
+  /** Under what a connection keeps the part's statement. */
+  key(text: Buffer, parameters: readonly number[]): string {
+    if (text !== this.#text || parameters !== this.#parameters) {
+      this.#text = text
+      this.#parameters = parameters
+      this.#key = text.toString('latin1') + typesKey(parameters, this.#params)
+      this.#frame = null
+    }
+    return this.#key
+  }
+
+  /** Of the statement with this id. What was given before is never changed: it may not have gone out yet. */
+  frame(id: number, text: Buffer, parameters: readonly number[]): Buffer {
+    this.key(text, parameters)
+    if (this.#frame === null) {
+      this.#frame = executionOf(id, parameters, this.#params)
+      return this.#frame
+    }
+    const frame = Buffer.allocUnsafe(this.#frame.length)
+    frame.set(this.#frame)
+    frame.writeUInt32LE(id, idAt)
+    return frame
+  }
+}
+/** Behind the header and the command. */
+const idAt = HEADER_BYTES + 1
 
 /** As a prepared statement where the client's is one: names, types and values are then those of the server's binary form. */
-export async function open(part: Part, backend: Backend, { params }: ReadOptions): Promise<RowStream> {
-  if (part.parameters === undefined) return await backend.connection.rows(part.text)
-  const on = await prepareOn(backend, part.text.toString('latin1') + typesKey(part.parameters, params), part.text)
-  on.boundTypes = null
-  return await backend.connection.executedRows(executionOf(on.id, part.parameters, params))
+export function open({ text, parameters }: Part, backend: Backend, executions: Executions): Promise<RowStream> {
+  const { connection } = backend
+  if (parameters === undefined) return connection.rows(text)
+  const execute = (on: BackendStatement): Promise<RowStream> => {
+    on.boundTypes = null
+    return connection.executedRows(executions.frame(on.id, text, parameters))
+  }
+  const key = executions.key(text, parameters)
+  const known = backend.statements.get(key)
+  return known === undefined ? prepareOn(backend, key, text).then(execute) : execute(known)
 }
 
 /** A write, behind what is sent ahead of it whatever becomes of either. */
@@ -55,6 +102,7 @@ export async function rowsOnce(connection: Connection, { text, parameters, param
 
 /** Reads away what is left. */
 export async function drain(stream: RowStream): Promise<void> {
+  if (stream.ended) return
   try {
     await stream[Symbol.asyncIterator]().return?.()
   } catch {

@@ -330,6 +330,12 @@ export class Runner implements TransactionHost {
     this.lastInsertId = insertIdOf(answer) ?? this.lastInsertId
   }
 
+  /** The same where nothing is to be sent for it. */
+  openedBranch(transaction: Transaction, shard: ShardView, wanted = this.settings.unlimited): Branch | undefined {
+    const known = transaction.branches.get(shard.uid)
+    return known !== undefined && known.backend.signature === wanted ? known : undefined
+  }
+
   /**
    * The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN.
    * @param wanted which settings what runs there is to have

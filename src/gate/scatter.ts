@@ -26,7 +26,7 @@ import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf } from './instant.ts'
-import { drain, open, performed } from './part-stream.ts'
+import { drain, Executions, open, performed } from './part-stream.ts'
 import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteHooks } from './scatter-parts.ts'
 import { summary, type WriteSummary } from './scatter-summary.ts'
 import { comparedIn } from './compared-constants.ts'
@@ -82,10 +82,14 @@ export class Scatter {
     const marks: RunningPart[] = []
     const held = this.#core.held.open()
     const failures: { shard: ShardView; error: Error }[] = []
+    const executions = new Executions(options.params)
     await Promise.all(
       parts.map(async (part, i) => {
         try {
-          const branch = transaction === null ? null : await this.#runner.openBranch(transaction, part.shard, wanted)
+          const branch =
+            transaction === null
+              ? null
+              : (this.#runner.openedBranch(transaction, part.shard, wanted) ?? (await this.#runner.openBranch(transaction, part.shard, wanted)))
           // Whatever becomes of it: a part that is refused keeps locks.
           if (branch !== null && options.effect === 'lock') branch.locked = true
           if (branch !== null && options.mayWrite) branch.wrote = true
@@ -97,7 +101,7 @@ export class Scatter {
           try {
             // It was stopped between two of its steps: no KILL QUERY met the next.
             this.#runner.connections.signal?.throwIfAborted()
-            opened[i] = { shard: part.shard, backend, branch, stream: await open(part, backend, options) }
+            opened[i] = { shard: part.shard, backend, branch, stream: await open(part, backend, executions) }
           } catch (error) {
             if (branch === null && part.backend === undefined) this.#runner.connections.done(backend, false)
             throw error
@@ -115,21 +119,17 @@ export class Scatter {
         try {
           const [first] = parts
           const change = options.column ?? (first === undefined ? undefined : inKeyspace(first.shard))
+          const within = (taken: Promise<void> | undefined): Promise<void> | undefined => {
+            if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
+            return taken
+          }
           const out = {
             columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => {
               const named = change === undefined ? columns : columns.map(change)
               writer.columns(bytes ? named.map(toldAsBytes) : named, hidden, this.#runner.status)
             },
-            row: (row: Parameters<ResultWriter['row']>[0]) => {
-              const taken = writer.row(row)
-              if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
-              return taken
-            },
-            packet: (rows: BinaryRows, row: number) => {
-              const taken = writer.packet(rows, row)
-              if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
-              return taken
-            },
+            row: (row: Parameters<ResultWriter['row']>[0]) => within(writer.row(row)),
+            packet: (rows: BinaryRows, row: number) => within(writer.packet(rows, row)),
           }
           await mergeStreams(
             opened.map((o) => o.stream),
@@ -145,7 +145,8 @@ export class Scatter {
         }
       }
       // Whatever is left of the streams is read away before a connection goes on.
-      await Promise.all(opened.filter((o) => o !== undefined).map((o) => drain(o.stream)))
+      const unread = opened.filter((o) => o !== undefined && !o.stream.ended)
+      if (unread.length > 0) await Promise.all(unread.map((o) => drain(o.stream)))
       figures.rows = writer.rows
       const listed: Warning[][] = []
       let warned = 0

@@ -74,18 +74,19 @@ export class SeveralShards {
     const params = plan.insert === null ? e.params : [...e.params, ...e.ids.map(idParam)]
     const values = inputs.idsAsParameters === true ? [...e.values, ...e.ids.map(integerValue)] : e.values
     const keeping = this.#keeping(plan, keyspace, routed, inputs, e)
-    const parts: Part[] = routed.sends.map((send) => ({
-      shard: send.shard,
+    // Mostly all shards get one text: it is copied once.
+    let before: { sent: Buffer; text: Buffer; parameters: readonly number[] } | null = null
+    const execution = ({ text: sent, parameters }: (typeof routed.sends)[number]): { text: Buffer; parameters: readonly number[] } => {
+      if (before?.sent !== sent) before = { sent, text: Buffer.from(sent), parameters: parameters ?? e.params.map((_, i) => i) }
+      return { text: before.text, parameters: before.parameters }
+    }
+    const parts: Part[] = routed.sends.map((send) => {
+      const { shard, text, parameters } = send
       // Rows of an INSERT are another text each time.
-      ...(executed ? { parameters: send.parameters ?? e.params.map((_, i) => i), params, once: plan.insert !== null } : {}),
-      text: executed
-        ? Buffer.from(send.text)
-        : values.length === 0
-          ? keeping === null
-            ? send.text
-            : Buffer.from(send.text)
-          : inlineParameters(this.#context.lex(send.text), send.parameters, values),
-    }))
+      if (executed) return { shard, ...execution(send), params, once: plan.insert !== null }
+      if (values.length > 0) return { shard, text: inlineParameters(this.#context.lex(text), parameters, values) }
+      return { shard, text: keeping === null ? text : Buffer.from(text) }
+    })
     const reads = (keeping?.reads ?? []).map(({ shard, text, parameters }) => ({
       shard,
       text: e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),

@@ -77,6 +77,8 @@ export interface RowStream extends AsyncIterable<RowBatch> {
   readonly bufferedBytes: number
   /** As the end of the answer says; 0 before. */
   readonly warnings: number
+  /** All of the answer is here: nothing of it keeps the connection any more. */
+  readonly ended: boolean
 }
 
 /** Values for a prepared statement. Numbers must be integers within 2^53 or finite doubles. */

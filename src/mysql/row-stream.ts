@@ -64,6 +64,10 @@ export class RowStreamExchange implements Exchange, RowStream, AsyncIterator<Row
     return this.#queuedBytes
   }
 
+  get ended(): boolean {
+    return this.#done
+  }
+
   get warnings(): number {
     return this.#scanner.warnings
   }

@@ -100,8 +100,7 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   const { text, merge } = plan.scatter
   // The greatest number that servers take in a LIMIT: no answer has as many rows.
   const pushed = limit === null ? null : limit + offset > limitMax ? limitMax : limit + offset
-  const sends = shards.map((shard) => send(text, inputs, shard, pushed, []))
-  return { sends, merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
+  return { sends: sendsAlike(text, inputs, shards, pushed), merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
 }
 
 /**
@@ -374,6 +373,15 @@ function send<S>(
     }
   const rendering = new Rendering(inputs, shard, limitAndOffset, rows).add(text)
   return { shard, text: rendering.text(), parameters: rendering.parameters }
+}
+
+/** The same text for all of them: made once, unless it names their databases. */
+function sendsAlike<S>(text: Text, inputs: RouteInputs<S>, shards: readonly S[], limitAndOffset: bigint | null): Send<S>[] {
+  const [first] = shards
+  if (first === undefined || text?.some(({ kind }) => kind === 'schema') === true)
+    return shards.map((shard) => send(text, inputs, shard, limitAndOffset, []))
+  const made = send(text, inputs, first, limitAndOffset, [])
+  return shards.map((shard) => ({ ...made, shard }))
 }
 
 function limitOf<S>(slot: Slot | null, inputs: RouteInputs<S>): bigint | null {
