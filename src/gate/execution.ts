@@ -3,7 +3,7 @@
  * knows, the routing of the moment, and whether the hold rules let it go on.
  */
 import type { ServerConnection } from '../mysql/server-connection.ts'
-import { Kind, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
+import { keptOf, Kind, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { integerValue, nullValue, textValue, type Value } from '../sql/value.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import { isCounted } from './admission.ts'
@@ -28,6 +28,8 @@ import { refuseOtherSpelling } from './variable-names.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const pipe = 0x7c
+/** A longer prepared statement is cut each time: its tokens take more than its text does. */
+const keptBytesMax = 4_096
 const purePlans = new WeakMap<RoutedPlan, boolean>()
 
 export type Execution = {
@@ -227,6 +229,17 @@ export class SessionContext {
     return lexed
   }
 
+  /** The client's statement. Of a prepared one the text is the same at each execution: it is cut once, unless the session reads it otherwise since. */
+  lexOf({ sql, statement }: Execution): Lexed {
+    if (statement === null || sql !== statement.text || sql.length > keptBytesMax) return this.lex(sql)
+    const { signature } = this.runner.settings
+    if (statement.lexed === null || statement.lexedUnder !== signature) {
+      statement.lexed = keptOf(this.lex(sql))
+      statement.lexedUnder = signature
+    }
+    return statement.lexed
+  }
+
   #refuseModes(lexed: Lexed): void {
     if (this.core.isMariadb && hasMode(this.runner.settings, 'EMPTY_STRING_IS_NULL'))
       throw gateErrors.notForwarded({
@@ -250,7 +263,7 @@ export class SessionContext {
   render(text: Text, e: Execution, keyspace: KeyspaceView, shard: ShardView): Buffer {
     return text === null
       ? Buffer.from(e.sql)
-      : Buffer.from(new Rendering(this.inputs(this.lex(e.sql), e, keyspace), shard, null, []).add(text).text())
+      : Buffer.from(new Rendering(this.inputs(this.lexOf(e), e, keyspace), shard, null, []).add(text).text())
   }
 
   async relayText(keyspace: KeyspaceView, shard: ShardView, text: Buffer, e: Execution, effect: 'read' | 'write'): Promise<void> {

@@ -8,6 +8,7 @@
  */
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
+import type { Lexed } from '../sql/lexer.ts'
 import { columnType } from '../wire/column-types.ts'
 import { com } from '../wire/commands.ts'
 import { frame, frameCommand } from '../wire/frames.ts'
@@ -42,6 +43,9 @@ export type SessionStatement = {
   /** What its text was read under, and the settings that were last found to be alike in that. */
   readonly read: string
   alike: string
+  /** Its text, cut, and the settings that it was cut under; null: not yet, or it is too long to be kept so. */
+  lexed: Lexed | null
+  lexedUnder: string
   /** COM_STMT_SEND_LONG_DATA since the last execution, whole payloads. */
   longData: Buffer[]
   longDataBytes: number

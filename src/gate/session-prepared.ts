@@ -143,6 +143,8 @@ export class PreparedStatements {
       executionKey: (elsewhere?.sql ?? text).toString('latin1'),
       read: readUnder(text, this.#runner.settings),
       alike: this.#runner.settings.signature,
+      lexed: null,
+      lexedUnder: '',
       longData: [],
       longDataBytes: 0,
     }

@@ -153,14 +153,14 @@ export class Sharded {
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
-      let lexed = this.#context.lex(e.sql)
+      let lexed = this.#context.lexOf(e)
       let plan: Plan
       try {
         plan = this.#planned(lexed, e)
         for (let i = 0; plan.kind === 'needs-schema'; i++) {
           if (i > plansMax) throw changing(plan.keyspace)
           await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
-          lexed = this.#context.lex(e.sql)
+          lexed = this.#context.lexOf(e)
           plan = this.#planned(lexed, e)
         }
       } catch (error) {
@@ -177,7 +177,7 @@ export class Sharded {
         return
       }
       try {
-        if (this.#runner.connections.pinned && (await this.#context.knowKept(lexed))) lexed = this.#context.lex(e.sql)
+        if (this.#runner.connections.pinned && (await this.#context.knowKept(lexed))) lexed = this.#context.lexOf(e)
         const refused = await this.#perform(plan, lexed, e)
         if (refused === null) return
         e.answers.clear()

@@ -96,9 +96,13 @@ export function tokenEnd(lexed: Lexed, token: number): number {
 }
 
 export function copyOf(lexed: Lexed): Lexed {
+  return keptOf({ ...lexed, bytes: Buffer.from(lexed.bytes) })
+}
+
+/** The same where the bytes are the caller's own, which nobody writes to. */
+export function keptOf(lexed: Lexed): Lexed {
   return {
     ...lexed,
-    bytes: Buffer.from(lexed.bytes),
     tokens: lexed.tokens.slice(0, (lexed.count + 1) * 3),
     versioned: [...lexed.versioned],
   }
