@@ -102,7 +102,11 @@ try {
     against: async () => through('gate before', await other(), 'sbtest'),
     'against-4-shards': async () => through('before, 4 shards', await other(), 'sharded4'),
     'against-beside': async () =>
-      through('before, beside', await start(gateProcesses(server.port, 1, { flavour, over: values.mysqld, checkout: values.against })), 'app'),
+      through(
+        'before, beside',
+        await start(gateProcesses(server.port, 1, { flavour, over: values.mysqld, checkout: values.against })),
+        'app',
+      ),
   }
   const paths: Path[] = []
   for (const name of wanted) {

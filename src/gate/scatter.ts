@@ -89,7 +89,8 @@ export class Scatter {
           const branch =
             transaction === null
               ? null
-              : (this.#runner.openedBranch(transaction, part.shard, wanted) ?? (await this.#runner.openBranch(transaction, part.shard, wanted)))
+              : (this.#runner.openedBranch(transaction, part.shard, wanted) ??
+                (await this.#runner.openBranch(transaction, part.shard, wanted)))
           // Whatever becomes of it: a part that is refused keeps locks.
           if (branch !== null && options.effect === 'lock') branch.locked = true
           if (branch !== null && options.mayWrite) branch.wrote = true

@@ -1,4 +1,5 @@
 /** Statements on sharded keyspaces that are not routed by rows: what the session answers itself, SHOW, DDL, savepoints. */
+import { unreachable } from '../base/assert.ts'
 import { requireRole } from './admission.ts'
 import type { Column } from '../mysql/connection.ts'
 import type { Lexed } from '../sql/lexer.ts'
@@ -7,7 +8,7 @@ import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
-import type { DdlPlan, ExplainPlan, LocalPlan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
+import type { DdlPlan, ExplainPlan, LocalPlan, Plan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
 import { planErrors } from './plan/errors.ts'
 import { marked } from './inner-statements.ts'
 import { refuseMoved, tellOthers } from './moved-tables.ts'
@@ -19,7 +20,7 @@ import { routePlan } from './plan/route.ts'
 import { createdTrigger, requireHarmless } from './plan/triggers.ts'
 import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
-import { integerColumn, okFrame, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
+import { integerColumn, okFrame, plainOk, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import { databaseOf } from './schema-names.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
@@ -31,6 +32,44 @@ export class OtherStatements {
 
   constructor(context: SessionContext) {
     this.#context = context
+  }
+
+  /** Null: answered. @param routed what runs a local plan that a shard knows more of */
+  async answer(
+    plan: Exclude<Plan, RoutedPlan>,
+    lexed: Lexed,
+    e: Execution,
+    routed: (plan: RoutedPlan) => Promise<Refused | null>,
+  ): Promise<Refused | null> {
+    switch (plan.kind) {
+      case 'local': {
+        const otherwise = await this.local(plan, lexed, e)
+        return otherwise === null ? null : await routed(otherwise)
+      }
+      case 'show':
+        return await this.show(plan, e)
+      case 'explain':
+        return await this.explain(plan, lexed, e)
+      case 'ddl':
+        await this.ddl(plan, e)
+        return null
+      case 'unlock-tables':
+        this.#context.client.write(plainOk(this.#context.runner.status))
+        return null
+      case 'transaction':
+      case 'set':
+      case 'use':
+      case 'kill':
+      case 'lock-tables':
+      case 'prepare':
+      case 'execute':
+      case 'deallocate':
+        throw this.#context.unsupported(plan.kind.toUpperCase().replace('-', ' '))
+      case 'needs-schema':
+        throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables are not known' })
+      default:
+        return unreachable(plan)
+    }
   }
 
   /** A plan: the session does not know all of it, a shard does. */

@@ -2,7 +2,6 @@
  * Statements on sharded keyspaces: planned, routed by the routing of the moment, sent to one shard (streamed through) or to
  * several (scatter.ts). Every attempt plans and routes anew, so what waited for a switch goes to the shards that serve then.
  */
-import { unreachable } from '../base/assert.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ClientCommand, ServerConnection } from '../mysql/server-connection.ts'
 import { ServerError } from '../mysql/errors.ts'
@@ -28,11 +27,12 @@ import { decodeParameters, valueOf } from './parameters.ts'
 import { isTold } from './schemata.ts'
 import { sessionValue } from './session-value.ts'
 import { errorKindOf } from './scatter-errors.ts'
+import type { SequenceName } from '../keyspace/vschema-resolve.ts'
 import type { Plan, Routed, RoutedPlan, RouteInputs, Text } from './plan/plan.ts'
 import { idsNeeded, routePlan } from './plan/route.ts'
 import { type ExecutionPacket, prepareRaw, type SessionStatement } from './prepared.ts'
 import { renamedPrepared } from './schema-names.ts'
-import { okFrame, plainOk } from './replies.ts'
+import { okFrame } from './replies.ts'
 import { withLookups } from './lookup-reads.ts'
 import type { Runner } from './runner.ts'
 import type { Request } from './request.ts'
@@ -104,9 +104,10 @@ export class Sharded {
     return keptNumber(await sessionValue(this.#context, { keyspace, expression, signal, plan, query }))
   }
 
-  async execute(statement: SessionStatement, packet: ExecutionPacket, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
+  // As in session.ts: what a statement passes through on its way to one shard makes no promise of its own.
+  execute(statement: SessionStatement, packet: ExecutionPacket, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
     const params = statement.paramCount === 0 ? [] : decodeParameters(packet.payload, statement, longData)
-    await this.#run({
+    return this.#run({
       keyspace: statement.keyspace,
       sql: statement.text,
       form: 'binary',
@@ -222,51 +223,35 @@ export class Sharded {
   }
 
   /** Null: answered. Otherwise nothing was done, and it may be tried again when routing allows. */
-  async #perform(plan: Plan, lexed: Lexed, e: Execution): Promise<Refused | null> {
+  #perform(plan: Plan, lexed: Lexed, e: Execution): Promise<Refused | null> {
     if (plan.kind !== 'show') this.#runner.connections.said = null
-    switch (plan.kind) {
-      case 'routed':
-        return await this.#routed(plan, lexed, e)
-      case 'local': {
-        const otherwise = await this.#others.local(plan, lexed, e)
-        return otherwise === null ? null : await this.#routed(otherwise, lexed, e)
-      }
-      case 'show':
-        return await this.#others.show(plan, e)
-      case 'explain':
-        return await this.#others.explain(plan, lexed, e)
-      case 'ddl':
-        await this.#others.ddl(plan, e)
-        return null
-      case 'unlock-tables':
-        this.#client.write(plainOk(this.#runner.status))
-        return null
-      case 'transaction':
-      case 'set':
-      case 'use':
-      case 'kill':
-      case 'lock-tables':
-      case 'prepare':
-      case 'execute':
-      case 'deallocate':
-        throw this.#context.unsupported(plan.kind.toUpperCase().replace('-', ' '))
-      case 'needs-schema':
-        throw gateErrors.notReady({ keyspace: plan.keyspace, reason: 'its tables are not known' })
-      default:
-        return unreachable(plan)
-    }
+    return plan.kind === 'routed'
+      ? this.#routed(plan, lexed, e)
+      : this.#others.answer(plan, lexed, e, (otherwise) => this.#routed(otherwise, lexed, e))
   }
 
-  async #routed(plan: RoutedPlan, lexed: Lexed, given: Execution): Promise<Refused | null> {
-    const view = this.#core.keyspace(plan.keyspace)
-    const keyspace = view.notReady === null ? view : await this.#core.ready(plan.keyspace, given.signal)
-    if (keyspace !== view) throw new Rerouted()
+  #routed(plan: RoutedPlan, lexed: Lexed, given: Execution): Promise<Refused | null> {
+    const keyspace = this.#core.keyspace(plan.keyspace)
+    if (keyspace.notReady !== null) return this.#whenReady(plan, given)
     const e = plan.system === true && given.params.length > 0 ? renamedParameters(given, keyspace) : given
     this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
     if (keyspace.writes !== null) refuseWrite(plan, keyspace)
     requireRole(keyspace, this.#runner.transaction, plan.effect)
     const read = keyspace.reads === null ? null : readByBranch(this.#context, plan, lexed, e, keyspace)
-    if (read === null) return await this.#onShards(plan, keyspace, lexed, e, null)
+    return read === null ? this.#onShards(plan, keyspace, lexed, e, null) : this.#onBranch(plan, read, lexed, e)
+  }
+
+  async #whenReady(plan: RoutedPlan, { signal }: Execution): Promise<never> {
+    await this.#core.ready(plan.keyspace, signal)
+    throw new Rerouted()
+  }
+
+  async #onBranch(
+    plan: RoutedPlan,
+    read: NonNullable<ReturnType<typeof readByBranch>>,
+    lexed: Lexed,
+    e: Execution,
+  ): Promise<Refused | null> {
     let outcome: ReadOutcome = 'failed'
     let number = 0
     // Asked for later than now the tokens are another statement's.
@@ -293,33 +278,41 @@ export class Sharded {
     }
   }
 
-  async #onShards(plan: RoutedPlan, keyspace: KeyspaceView, lexed: Lexed, e: Execution, token: ReadToken | null): Promise<Refused | null> {
-    let inputs = this.#context.inputs(lexed, e, keyspace)
+  #onShards(plan: RoutedPlan, keyspace: KeyspaceView, lexed: Lexed, e: Execution, token: ReadToken | null): Promise<Refused | null> {
+    const inputs = this.#context.inputs(lexed, e, keyspace)
     const sequence = plan.insert?.sequence ?? null
     if (sequence !== null) {
       const count = idsNeeded(plan, inputs)
-      if (count > e.ids.length) {
-        e.ids = await this.#core.sequences.take(sequence.sequence, plan.keyspace, count, e.signal)
-        // Others have lexed and routing may have changed while we waited.
-        throw new Rerouted()
-      }
-      inputs = this.#context.inputs(lexed, e, keyspace)
+      if (count > e.ids.length) return this.#draw(sequence.sequence, plan.keyspace, count, e)
     }
     const known = withLookups(this.#context, plan, inputs, e, keyspace)
-    inputs = known instanceof Promise ? await known : known
+    return known instanceof Promise ? known : this.#send(plan, keyspace, known, e, token)
+  }
+
+  async #draw(sequence: SequenceName, keyspace: string, count: number, e: Execution): Promise<never> {
+    e.ids = await this.#core.sequences.take(sequence, keyspace, count, e.signal)
+    // Others have lexed and routing may have changed while we waited.
+    throw new Rerouted()
+  }
+
+  #send(
+    plan: RoutedPlan,
+    keyspace: KeyspaceView,
+    inputs: RouteInputs<ShardView>,
+    e: Execution,
+    token: ReadToken | null,
+  ): Promise<Refused | null> {
     const routed = routePlan(plan, inputs)
     if (this.#runner.guard.refusesScatter) this.#refuseUnbounded(plan, routed, keyspace, inputs)
     if (token !== null)
       this.#requireSnapshots(token, routed.gather === undefined ? routed.sends : keyspace.shards.map((shard) => ({ shard })))
     const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan, e))
-    if (gather !== null) return await this.#several.gathered(plan, gather, keyspace, inputs, e)
+    if (gather !== null) return this.#several.gathered(plan, gather, keyspace, inputs, e)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
     const keeps = plan.lookups != null || (plan.insert !== null && plan.insert.lookups.length > 0)
-    if (only !== undefined && routed.merge === null && !keeps) {
-      await this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed, e, token)
-      return null
-    }
-    return await this.#several.routed(plan, keyspace, routed, inputs, e)
+    if (only !== undefined && routed.merge === null && !keeps)
+      return this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed, e, token)
+    return this.#several.routed(plan, keyspace, routed, inputs, e)
   }
 
   #refuseUnbounded(plan: RoutedPlan, routed: Routed<ShardView>, keyspace: KeyspaceView, inputs: RouteInputs<ShardView>): void {
@@ -353,7 +346,7 @@ export class Sharded {
     { firstId, lastId = null }: Routed<ShardView>,
     e: Execution,
     token: ReadToken | null,
-  ): Promise<void> {
+  ): Promise<null> {
     const { version } = keyspace
     const { insert } = plan
     const mute = firstId !== null || insert?.met === 'asked' || (lastId !== null && insert?.sequence?.ofServer === false)
@@ -382,18 +375,19 @@ export class Sharded {
     if (end.kind === 'error') {
       e.refusedBy = end
       if ([1054, 1136, 1146].includes(end.errno)) await this.#doubt(e, doubtedAgeMs.refused).catch(() => false)
-      return
+      return null
     }
     if (!mute || end.hadRows) {
       // Shards give no ids, but to pinned tables: what the answer names is the client's own, or of a row that was met.
       if (insert !== null && insert.rows[0]?.destination.kind !== 'keyspace-id') this.#runner.lastInsertId = firstId ?? lastInsertId
-      return
+      return null
     }
     const told = readOkFrame(end.frame)
-    if (told === null) return
+    if (told === null) return null
     const said = withGivenId(told, lastId)
     const named = namedId(insert?.met ?? null, firstId, said, lastInsertId)
     this.#runner.lastInsertId = named.last
     this.#client.write(okFrame(end.status, { ...said, insertId: named.insertId, warnings: end.warnings }))
+    return null
   }
 }

@@ -25,7 +25,10 @@ function open(): { channel: Channel; written: Buffer[]; socket: Duplex } {
 const begin = Buffer.from([6, 0, 0, 0, 3, 0x42, 0x45, 0x47, 0x49, 0x4e])
 const ping = Buffer.from([1, 0, 0, 0, 0x0e])
 const ok = Buffer.from([7, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0])
-const answered = (by: string, log: string[]): Exchange => ({ packet: () => log.push(by) > 0, fail: (error) => log.push(`${by}: ${error.message}`) })
+const answered = (by: string, log: string[]): Exchange => ({
+  packet: () => log.push(by) > 0,
+  fail: (error) => log.push(`${by}: ${error.message}`),
+})
 
 test('what is sent ahead goes out in one write with what follows, and is answered in order', () => {
   const { channel, written, socket } = open()

@@ -23,7 +23,14 @@ export function decodeBinaryRow(data: Buffer, start: number, end: number, column
 /**
  * Where a row's values are: for each column (start, end) into `spans` from `at`, NULL is (-1, -1). Nothing is decoded: `binaryText` does that for whoever asks.
  */
-export function scanBinaryRow(data: Buffer, start: number, end: number, columns: readonly ValueType[], spans: Int32Array, at: number): void {
+export function scanBinaryRow(
+  data: Buffer,
+  start: number,
+  end: number,
+  columns: readonly ValueType[],
+  spans: Int32Array,
+  at: number,
+): void {
   const width = columns.length
   const bitmap = start + 1
   let pos = bitmap + bitmapBytes(width)

@@ -82,7 +82,10 @@ test('a row that ends elsewhere than its columns say is refused', () => {
   const scan = (end: number): void => scanBinaryRow(data, 0, end, columns, new Int32Array(4), 0)
   scan(data.length)
   assert.throws(() => scan(data.length - 1), /reaches past its row/)
-  assert.throws(() => scanBinaryRow(Buffer.concat([data, data]), 0, 2 * data.length, columns, new Int32Array(4), 0), /after the last of 2 columns/)
+  assert.throws(
+    () => scanBinaryRow(Buffer.concat([data, data]), 0, 2 * data.length, columns, new Int32Array(4), 0),
+    /after the last of 2 columns/,
+  )
 })
 
 test('every double and float survives', () => {

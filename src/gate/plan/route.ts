@@ -100,7 +100,11 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   const { text, merge } = plan.scatter
   // The greatest number that servers take in a LIMIT: no answer has as many rows.
   const pushed = limit === null ? null : limit + offset > limitMax ? limitMax : limit + offset
-  return { sends: sendsAlike(text, inputs, shards, pushed), merge: merge === null ? null : ({ ...merge, limit, offset } as Merge), firstId: null }
+  return {
+    sends: sendsAlike(text, inputs, shards, pushed),
+    merge: merge === null ? null : ({ ...merge, limit, offset } as Merge),
+    firstId: null,
+  }
 }
 
 /**
