@@ -61,6 +61,7 @@ export function mergedWarnings(
   read: number | null = null,
   compared: ReadonlyMap<string, number> = new Map(),
 ): { count: number; list: Warning[] } {
+  if (listed.length === 0) return { count, list: [] }
   const invalid = (one: readonly Warning[]): string => JSON.stringify(one.filter(([, code]) => code === invalidText))
   // Literals are alike everywhere; rows hardly are.
   const inLiterals = form === 'text' && listed.length === read && listed.every((one) => invalid(one) === invalid(listed[0] ?? []))
