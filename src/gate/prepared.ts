@@ -99,7 +99,8 @@ export function executionFrame(packet: ExecutionPacket, statement: SessionStatem
     on.boundTypes = statement.types
     return packet.framed()
   }
-  if (on.boundTypes === statement.types || statement.types === null) return packet.framed()
+  // On a shared connection the last to bind the same types was mostly another session.
+  if (statement.types === null || on.boundTypes?.equals(statement.types) === true) return packet.framed()
   on.boundTypes = statement.types
   return frame(Buffer.concat([payload.subarray(0, 10), execution.nullBitmap, one, statement.types, execution.values]))
 }

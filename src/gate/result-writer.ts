@@ -15,13 +15,15 @@ import { clientError } from './client-error.ts'
 import { writeColumns } from './replies.ts'
 
 const pieceBytes = 32 * 1024
+/** Of this size Node takes buffers from its pool. */
+const firstBytes = 2_000
 
 export class ResultWriter {
   readonly #client: ServerConnection
   readonly #binary: boolean
   readonly #bufferBytesMax: number
   readonly #signal: AbortSignal | null
-  #w = new Writer(4096)
+  #w = new Writer(firstBytes)
   #sequence = 1
   #columns: readonly Column[] = []
   #width = 0
@@ -45,7 +47,7 @@ export class ResultWriter {
 
   /** Forgets what has not gone out. */
   reset(): void {
-    this.#w = new Writer(4096)
+    this.#w = new Writer(firstBytes)
     this.#sequence = 1
   }
 
@@ -98,7 +100,7 @@ export class ResultWriter {
     this.started = true
     this.bytes += this.#w.length
     this.#client.write(this.#w.take())
-    this.#w.reset(4096)
+    this.#w.reset(firstBytes)
     if (this.#client.bufferedBytes <= this.#bufferBytesMax) return undefined
     return unlessAborted(new Promise<void>((resolve) => this.#client.onDrain(resolve)), this.#signal)
   }

@@ -7,19 +7,42 @@
  */
 import net from 'node:net'
 
-const shared = Buffer.allocUnsafeSlow(1 << 16)
+const sharedBytes = 1 << 16
+const shared = Buffer.allocUnsafeSlow(sharedBytes)
+
+function readsInto(piece: (bytes: number) => Buffer): net.OnReadOpts {
+  return {
+    buffer: shared,
+    callback(this: unknown, bytes: number): boolean {
+      const chunk = piece(bytes)
+      shared.copy(chunk, 0, 0, bytes)
+      // Node calls it as a method of the socket.
+      ;(this as net.Socket).emit('data', chunk)
+      return true
+    },
+  }
+}
+
+let slab = shared
+let used = sharedBytes
+
+/**
+ * What servers answer is mostly more than Node's own pool takes (4 KiB), and a buffer of its own for each read is dear to make and to collect: pieces of one large buffer
+ * are not. It lives as long as any piece of it: so for connections to servers only, which are few, and whose answers nobody keeps without a copy.
+ */
+function pieceOfSlab(bytes: number): Buffer {
+  if (used + bytes > sharedBytes) {
+    slab = Buffer.allocUnsafeSlow(sharedBytes)
+    used = 0
+  }
+  used += bytes
+  return slab.subarray(used - bytes, used)
+}
 
 /** For `net.connect`. */
-export const sharedReads: net.OnReadOpts = {
-  buffer: shared,
-  callback(this: unknown, bytes: number): boolean {
-    const chunk = Buffer.allocUnsafe(bytes)
-    shared.copy(chunk, 0, 0, bytes)
-    // Node calls it as a method of the socket.
-    ;(this as net.Socket).emit('data', chunk)
-    return true
-  },
-}
+export const sharedReads = readsInto(pieceOfSlab)
+
+const acceptedReads = readsInto((bytes) => Buffer.allocUnsafe(bytes))
 
 type Handle = { reading?: boolean }
 
@@ -32,7 +55,7 @@ export function withSharedReads(accepted: net.Socket): net.Socket {
   const handle = held._handle
   if (handle === null || handle === undefined) return accepted
   held._handle = null
-  const options = { handle, onread: sharedReads, allowHalfOpen: false } as unknown as net.SocketConstructorOpts
+  const options = { handle, onread: acceptedReads, allowHalfOpen: false } as unknown as net.SocketConstructorOpts
   const socket = new net.Socket(options)
   socket.on('close', () => accepted.destroy())
   return socket
