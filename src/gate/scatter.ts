@@ -7,18 +7,17 @@
  * more; outside of one, in a transaction made for it, committed on all or rolled back on all. Parts run in key order, one
  * after the other: two such statements meet their locks in the same order and can't wait for each other.
  */
-import type { BinaryRows } from '../mysql/binary-rows.ts'
 import type { OkResult, RowStream } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
 import type { ServerConnection } from '../mysql/server-connection.ts'
 import type { Backend, Holder } from './backend.ts'
-import { toldAsBytes } from './binary-results.ts'
 import type { Core } from './core.ts'
 import { endedBy } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
 import { isKilled, isUnknown, kindAt } from './failures.ts'
+import { mergeOutput } from './merge-output.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge } from './plan/plan.ts'
 import { ResultWriter } from './result-writer.ts'
@@ -120,18 +119,7 @@ export class Scatter {
         try {
           const [first] = parts
           const change = options.column ?? (first === undefined ? undefined : inKeyspace(first.shard))
-          const within = (taken: Promise<void> | undefined): Promise<void> | undefined => {
-            if (guard.quota !== null) guard.requireWithin(writer.rows, writer.bytesSoFar)
-            return taken
-          }
-          const out = {
-            columns: (columns: Parameters<ResultWriter['columns']>[0], hidden: number) => {
-              const named = change === undefined ? columns : columns.map(change)
-              writer.columns(bytes ? named.map(toldAsBytes) : named, hidden, this.#runner.status)
-            },
-            row: (row: Parameters<ResultWriter['row']>[0]) => within(writer.row(row)),
-            packet: (rows: BinaryRows, row: number) => within(writer.packet(rows, row)),
-          }
+          const out = mergeOutput(writer, guard, bytes, change, this.#runner.status)
           await mergeStreams(
             opened.map((o) => o.stream),
             merge,
