@@ -48,6 +48,60 @@ besideEachOther('statements that are executed on targets', (flavour) => {
     await running.stop()
   })
 
+  test(`1.11, 1.13 exec on ${flavour}: a foreign key that comes while tables are copied finds the key that it refers to, and does not ask for rows that are still to come`, async () => {
+    const tables = [
+      {
+        name: 'item',
+        shardKey: 'owner',
+        ddl: 'CREATE TABLE item (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, name VARCHAR(20) NOT NULL DEFAULT "", u INT NOT NULL, KEY o (owner))',
+      },
+      {
+        name: 'Other',
+        shardKey: 'owner',
+        ddl: 'CREATE TABLE Other (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, u INT NOT NULL, UNIQUE KEY u (u), KEY o (owner))',
+      },
+    ]
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'], tables }, on())
+    await world.s.query('INSERT INTO Other VALUES (1, 1, 7), (2, 2, 8)')
+    await world.s.query('INSERT INTO item (id, owner, u) VALUES (1, 1, 7)')
+    const record = executing(world)
+    let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+    const running = world.start(record, { pace: () => pace })
+    await world.until('copying', () => running.stream.report().state === 'copying')
+    // The row that this one refers to waits for the copy.
+    await world.s.query('INSERT INTO item (id, owner, u) VALUES (2, 2, 8)')
+    await world.s.query('ALTER TABLE item ADD CONSTRAINT fk FOREIGN KEY (u) REFERENCES Other (u)')
+    await world.drain(record.uid)
+    pace = {}
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 4)
+    await assertAlike(world)
+    await running.stop()
+  })
+
+  if (flavour === 'mysql')
+    test('1.13 exec on mysql: a key without a name, with an expression behind a column, gets the name that it has on the source', async () => {
+      const ddl =
+        'CREATE TABLE item (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, v INT NOT NULL, name VARCHAR(20) NOT NULL, KEY ((lower(name))))'
+      await using world = await World.create(
+        { flavour, sources: ['-'], targets: ['-'], tables: [{ name: 'item', shardKey: 'owner', ddl }] },
+        on(),
+      )
+      await world.s.query("INSERT INTO item VALUES (1, 1, 1, 'a')")
+      const record = executing(world)
+      let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+      const running = world.start(record, { pace: () => pace })
+      await world.until('copying', () => running.stream.report().state === 'copying')
+      await world.s.query('ALTER TABLE item ADD INDEX (v, (lower(name)))')
+      await world.drain(record.uid)
+      pace = {}
+      await world.untilRunning(record.uid)
+      await world.drain(record.uid)
+      await assertAlike(world)
+      await running.stop()
+    })
+
   test(`1.5, 1.13 exec on ${flavour}: a column, then a unique key less, before the tail has come to the first: the key that waits was the source's, and a mover that dies when it is built goes on`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
     await fill(world, 0, 60, 600)

@@ -1,7 +1,7 @@
 /** PROTOCOLS 1.13: which keys a statement is about, by its text. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { concerns, drops, keysConcerned } from './ddl-keys.ts'
+import { concerns, drops, keysConcerned, tablesReferredTo } from './ddl-keys.ts'
 import { ddlEvent } from './testkit/ddl-event.ts'
 
 const about = (sql: string): unknown => keysConcerned(ddlEvent(sql))
@@ -27,7 +27,10 @@ test('1.13: a statement is about the keys that it names, and about those whose n
     ['ALTER TABLE item DROP INDEX i, DROP KEY IF EXISTS `j`, DROP CONSTRAINT k, DROP FOREIGN KEY f', dropped('i', 'j', 'k')],
     ['ALTER TABLE item RENAME INDEX a TO b, ALTER INDEX c INVISIBLE, ALTER CONSTRAINT f NOT ENFORCED', named('a', 'b', 'c')],
     ['ALTER TABLE item ADD KEY (`A`), ADD UNIQUE (b(3), c), ADD INDEX USING BTREE (d)', columns('a', 'b', 'd')],
-    ['ALTER TABLE item ADD INDEX ((lower(a)))', columns('functional_index')],
+    [
+      'ALTER TABLE item ADD INDEX ((lower(a))), ADD KEY (a, (b + 1) DESC), ADD KEY (c(3), d)',
+      columns('functional_index', 'functional_index', 'c'),
+    ],
     ['ALTER TABLE item ADD COLUMN d INT NULL UNIQUE, ADD e INT UNIQUE KEY AFTER d', columns('d', 'e')],
     ['SET STATEMENT max_statement_time=3 FOR ALTER TABLE item ADD KEY d (a)', named('d')],
   ] as const)
@@ -62,4 +65,16 @@ test('1.13: names of keys are told apart without case; those with letters of oth
   )
   assert.equal(concerns('any', 'x'), true)
   assert.equal(drops('any', 'x'), false)
+})
+
+test('1.13: the tables that foreign keys of a statement refer to, whose keys it asks for', () => {
+  for (const [sql, expected] of [
+    ['ALTER TABLE a ADD b INT', []],
+    [
+      'ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES b (id), ADD c INT REFERENCES `app`.`C d`(id), ADD d INT REFERENCES app.e',
+      ['B', 'C d', 'E'],
+    ],
+    ['ALTER TABLE a ADD FOREIGN KEY (b) REFERENCES `b``c` (id)', null],
+  ] as const)
+    assert.deepEqual(tablesReferredTo(ddlEvent(sql)), expected, sql)
 })

@@ -5,7 +5,7 @@
  * added, dropped or renamed by its name, and columns that it adds are in none that waits. So only what it names has to be built before it. That is more than a saving: in a merge a unique key can not be built while rows of two sources
  * hold one value, and the event that ends it may stand behind the very statement (docs/decisions/027).
  *
- * A key that is added without a name has one made of its first column and of the names that are there (`a`, `a_2`): it is about all such names. What asks for a key without naming one, such as a foreign key, is about all.
+ * A key that is added without a name has one made of its first column and of the names that are there (`a`, `a_2`): it is about all such names. What asks for a key without naming one, such as a foreign key, is about all, and about those of tables that it refers to.
  */
 import type { QueryEvent } from '../binlog/source.ts'
 import { keepsValues, readWords } from './ddl.ts'
@@ -149,8 +149,8 @@ class Clauses {
     if (!this.#is('(', 'USING')) this.#named(false)
     else if (!constraint) {
       while (!this.#take('(')) if (++this.#at >= this.#words.length) throw new AnyKey()
-      // By MySQL's name for a part that is an expression.
-      this.concerned.ofColumns.push(this.#is('(') ? 'functional_index' : this.#column1())
+      // MySQL's name for one of which any part is an expression.
+      this.concerned.ofColumns.push(this.#hasExpression() ? 'functional_index' : this.#column1())
     }
   }
 
@@ -162,6 +162,18 @@ class Clauses {
     this.#existence()
     if (this.#is('(')) throw new AnyKey()
     this.concerned.ofColumns.push(this.#column1())
+  }
+
+  /** Whether a part of the key within whose parentheses it stands does begin with another. */
+  #hasExpression(): boolean {
+    let depth = 1
+    for (let at = this.#at; at < this.#words.length && depth > 0; at++) {
+      const word = this.#words[at]
+      if (word === '(' && depth === 1 && (at === this.#at || this.#words[at - 1] === ',')) return true
+      if (word === '(') depth++
+      else if (word === ')') depth--
+    }
+    return false
   }
 
   #column1(): string {
@@ -202,4 +214,20 @@ class Clauses {
     this.#at++
     return true
   }
+}
+
+/** Tables of which a statement asks for a key without being a statement on them, in any case; null: it can't be told which. */
+export function tablesReferredTo(event: QueryEvent): readonly string[] | null {
+  const read = readWords(event)
+  if (read === null) return null
+  const { words, names } = read
+  const found: string[] = []
+  for (let at = words.indexOf('REFERENCES') + 1; at > 0; at = words.indexOf('REFERENCES', at) + 1) {
+    if (words[at + 1] === '.') at += 2
+    const name = words[at] === '?' ? (names[at] ?? '') : (words[at] ?? '')
+    // Doubled quotes are not undone here.
+    if (/[`"]/.test(name)) return null
+    found.push(name)
+  }
+  return found
 }

@@ -23,7 +23,8 @@ const statementsAbout = {
     'CREATE INDEX y ON item (name)',
     'ALTER TABLE item DROP INDEX w, RENAME INDEX v TO vv',
   ],
-  'the key that waits': ['ALTER TABLE item DROP INDEX u, ADD INDEX w (v), ADD UNIQUE INDEX u (id, u)'],
+  // A constraint is looked for among unique keys only.
+  'the key that waits': ['ALTER TABLE item DROP CONSTRAINT u, ADD INDEX w (v), ADD UNIQUE INDEX u (id, u)'],
 }
 
 /** Two sources into one target; a row of `a` is the first's, of `b` the second's. */

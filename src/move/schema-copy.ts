@@ -247,7 +247,7 @@ export async function rebuildKeys(
  * again, and the rest is built.
  *
  * A unique key that `goes` by the statement for which it is built may meet two rows of one value, and this stream may be the one that gives its row up, behind the statement. For what drops it its name
- * is enough: there it is a key of the primary key's first column, which no row can be in the way of.
+ * is enough: there it says what the primary key says, which no row can be in the way of.
  */
 async function addMissingKeys(
   conn: Connection,
@@ -274,12 +274,10 @@ async function addMissingKeys(
   }
 }
 
+/** Unique, since DROP CONSTRAINT finds no other. */
 function standIn(key: KeyElement, standing: TableDefinition): KeyElement {
   const primary = primaryKeyOf(standing)
-  const [column, prefix] = [primary?.columns[0] ?? null, primary?.prefixes[0] ?? null]
-  if (column === null) return key
-  const part = `${quoteIdentifier(column)}${prefix === null ? '' : `(${prefix})`}`
-  return { ...key, type: 'index', text: `KEY ${quoteIdentifier(key.name)} (${part})` }
+  return primary === null ? key : { ...key, text: primary.text.replace(/^PRIMARY KEY/, () => `UNIQUE KEY ${quoteIdentifier(key.name)}`) }
 }
 
 /** Tables that stand on a target already and do not hold what the source's do, or not all of it (PROTOCOLS 1.12, 1.5): they are taken as they are, so they must. */

@@ -20,7 +20,7 @@ import { ddlForTarget, ddlOutcome, keepsValues, type DdlOutcome } from './ddl.ts
 import { sessionSql } from './ddl-session.ts'
 import { definedNow, type Defined, type StatementsAhead } from './ddl-ahead.ts'
 import { executeOnce, NotYet, wasBegun, type Executed } from './ddl-executed.ts'
-import { concerns, keysConcerned } from './ddl-keys.ts'
+import { concerns, keysConcerned, type KeysConcerned, tablesReferredTo } from './ddl-keys.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
@@ -280,9 +280,13 @@ export class StreamDdl {
       // By the names that servers tell and `#madeBy` asks for, where the statement spells them otherwise (lower_case_table_names).
       const defined = tables.map((table) => planName(place, table))
       const keys = keysConcerned(event)
+      const referredTo = tablesReferredTo(event)
       const prepare = async (): Promise<string | null> => {
-        for (const of of verb.toUpperCase() === 'TRUNCATE' ? [] : tables) {
-          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, { of, keys })
+        const about: { of?: string; keys: KeysConcerned }[] = verb.toUpperCase() === 'TRUNCATE' ? [] : tables.map((of) => ({ of, keys }))
+        // A foreign key asks for one of the table that it refers to.
+        about.push(...(referredTo?.map((of) => ({ of, keys: 'any' as const })) ?? [{ keys: 'any' as const }]))
+        for (const which of about) {
+          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, which)
           if (inTheWay !== null) return `before "${statement}" ${inTheWay}`
         }
         return null
@@ -294,6 +298,10 @@ export class StreamDdl {
         await conn.useDatabase(schema)
         try {
           for (const set of session) await conn.query(set)
+          // Rows that a new foreign key refers to may be still to come; they are looked at when the copy is done (`orphans.ts`). Without checks MySQL takes one to a table that is not there.
+          const mayCome = referredTo?.length !== 0 && referredTo?.every((table) => place.plans.has(planName(place, table)))
+          if (mayCome === true && (place.copying.size > 0 || mode === 'several-sources'))
+            await conn.query('SET @@session.foreign_key_checks=0')
           for (const table of tables) await announceDdl(meta, verb, schema, table)
           await conn.query(text)
         } catch (error) {
