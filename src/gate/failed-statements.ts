@@ -75,6 +75,7 @@ export async function serverSaidNo(
       unreachable(verdict)
   }
   relayer.passOn(end)
+  runner.warnings = 1
   if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
   // Of several statements some may have begun a transaction or ended it, and DDL ends one before it fails: an error does not tell.
   const ask = request.whole === false || (branch === null && backend.connection.inTransaction)
@@ -85,7 +86,6 @@ export async function serverSaidNo(
     else if (told) runner.leaveEnded(transaction, branch)
     return null
   }
-  runner.warnings = 1
   runner.affectedRows = -1n
   if (backend.connection.inTransaction) runner.adopt(backend, shard)
   else runner.connections.done(backend, true, true)

@@ -92,6 +92,8 @@ export class OwnStatements {
         this.#runner.connections.unpin(this.#runner.transaction, 'handler')
         return
       case 'show':
+        // Servers look the databases up in a table of theirs.
+        if (p.what === 'databases') this.#runner.connections.said = []
         this.#client.write(this.#shown(p))
         this.#runner.affectedRows = -1n
         return

@@ -389,7 +389,7 @@ function localOf(words: Words, lexed: Lexed): Passthrough | null {
 }
 
 /** It begins no transaction on a server: what was said of the next one stays. */
-export function readsNoTable(lexed: Lexed): boolean {
+export function readsNoTable(lexed: Lexed, verbs: readonly string[] = ['SELECT']): boolean {
   const words = new Words(lexed)
-  return words.at(0) === 'SELECT' && !words.has('FROM') && !callsStored(lexed)
+  return verbs.includes(words.at(0)) && !words.has('FROM') && !callsStored(lexed)
 }

@@ -72,6 +72,11 @@ export class Runner implements TransactionHost {
     this.insertIdOn = null
   }
 
+  /** The statement before was warned of something, or failed; or what it said is known, be it nothing. */
+  get mayHaveSaid(): boolean {
+    return this.warnings > 0 || this.connections.said !== null || this.connections.leaving
+  }
+
   get status(): number {
     return sessionStatus(this.settings, this.transaction, this.core)
   }
@@ -270,7 +275,8 @@ export class Runner implements TransactionHost {
       this.figures.failed = true
       return { kind: 'done', end }
     }
-    this.warnings = end.warnings
+    // What asks about the statement before leaves what that was warned of.
+    if (!request.needsPrevious) this.warnings = end.warnings
     if (end.hadRows) this.affectedRows = -1n
     else {
       const asks = this.#readOk(end, backend, request, framed)

@@ -218,6 +218,14 @@ export class PreparedStatements {
     })
   }
 
+  /** What an execution relays; null: nothing, the gate answers itself. */
+  relayedBy({ payload }: ClientCommand): { readonly relay: Relay; readonly text: Buffer } | null {
+    const id = payload.length < executeHeadBytes ? null : payload.readUInt32LE(1)
+    const statement = id === null ? undefined : this.#statements.get(id === lastPrepared ? (this.#lastId ?? id) : id)
+    const relay = statement?.passthrough
+    return statement === undefined || relay?.kind !== 'relay' ? null : { relay, text: statement.text }
+  }
+
   /** @param told the statement's text without its literals */
   execute(c: ClientCommand, signal: AbortSignal, told: (shape: string) => void): Promise<unknown> {
     const { payload } = c

@@ -19,7 +19,7 @@ import { charsetOfCollation, initialNames } from './charsets.ts'
 import { clientError } from './client-error.ts'
 import type { Core } from './core.ts'
 import { isGivenUp } from './deadlocks.ts'
-import { takeDiagnostics } from './diagnostics.ts'
+import { leavesDiagnostics, leavingDiagnostics, takeDiagnostics } from './diagnostics.ts'
 import { marking } from './drawn.ts'
 import { gateErrors } from './errors.ts'
 import { Guard } from './guard.ts'
@@ -336,7 +336,7 @@ export class Session implements OwnSession {
           break
         case com.stmtExecute:
           this.#core.stats.statements++
-          await this.#prepared.execute(c, this.#abort.signal, (shape) => (this.#shape = shape))
+          await this.#execute(c)
           break
         case com.stmtPrepare:
           this.#client.write(
@@ -522,6 +522,32 @@ export class Session implements OwnSession {
       if (texts !== null) return this.#each(texts)
     }
     const passthrough = classifyCached(lexed)
+    if (this.#leavesDiagnostics(passthrough, () => lexed))
+      return leavingDiagnostics(this.#runner, () => {
+        const again = lexStatement(sql, modeOf(this.#runner.settings))
+        return this.#alone(classifyCached(again), again, sql, c)
+      })
+    return this.#alone(passthrough, lexed, sql, c)
+  }
+
+  #execute(c: ClientCommand): Promise<unknown> {
+    const execute = (): Promise<unknown> => this.#prepared.execute(c, this.#abort.signal, (shape) => (this.#shape = shape))
+    const statement = this.#runner.mayHaveSaid ? this.#prepared.relayedBy(c) : null
+    if (statement === null) return execute()
+    const lex = (): Lexed => lexStatement(statement.text, modeOf(this.#runner.settings))
+    return this.#leavesDiagnostics(statement.relay, lex) ? leavingDiagnostics(this.#runner, execute) : execute()
+  }
+
+  /** There may be some, and it leaves them. */
+  #leavesDiagnostics(passthrough: Passthrough, lex: () => Lexed): boolean {
+    const { mayHaveSaid, connections, transaction } = this.#runner
+    if (!mayHaveSaid || !this.#core.isMariadb) return false
+    const sharded = this.#core.watch.view.keyspaces.get(this.keyspace)?.record.sharded === true
+    return leavesDiagnostics(passthrough, lex, !sharded && (connections.pinned || transaction !== null))
+  }
+
+  /** One statement. */
+  #alone(passthrough: Passthrough, lexed: Lexed, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
     this.#shape = lexed.key
     const next = this.#runner.nextTransaction
     if (next.length > 0 && readsNoTable(lexed)) return this.#keepingNext(next, this.#classified(passthrough, lexed, sql, c))
