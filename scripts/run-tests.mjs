@@ -4,21 +4,49 @@
 //                                each in a process of its own; the first kind that has a file left and is not at its own limit goes first
 //     "atOnceMax": N             up to so many while the processors have been idle for a share of the time ("idleShare", of the last "settleMs")
 import { cpus } from 'node:os'
+import { relative, resolve } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { run } from 'node:test'
+import { pathToFileURL } from 'node:url'
 import report from './test-reporter.mjs'
 
 const plan = JSON.parse(process.argv[2] ?? '')
 const events = new PassThrough({ objectMode: true })
 Readable.from(report(events)).pipe(process.stdout)
 
+const failed = new Set()
+function take(event) {
+  const { type, data } = event
+  if (type === 'test:fail' && (data.todo === undefined || data.todo === false)) {
+    process.exitCode = 1
+    failed.add(data.file)
+  }
+  events.write(event)
+}
+
 async function tell(tests) {
-  for await (const event of tests) {
-    const { type, data } = event
-    if (type === 'test:fail' && (data.todo === undefined || data.todo === false)) process.exitCode = 1
-    events.write(event)
+  for await (const event of tests) take(event)
+}
+
+/**
+ * In one process the runner passes over what a file throws beside its tests, once it has begun one, and those behind it are never begun. Imported again, a module throws the same again and runs nothing.
+ */
+async function tellUnloaded(files) {
+  for (const path of files) {
+    const file = resolve(path)
+    if (failed.has(file)) continue
+    await import(pathToFileURL(file).href).catch((error) =>
+      take({ type: 'test:fail', data: { name: relative(process.cwd(), file), file, nesting: 1, details: { error } } }),
+    )
   }
 }
+
+let isOver = false
+process.on('exit', () => {
+  if (isOver) return
+  console.error('a test ended the process of all of them')
+  process.exitCode = 1
+})
 
 const kinds = (plan.kinds ?? []).map((kind) => ({ ...kind, left: [...kind.files], running: 0 }))
 const { atOnce = 1, atOnceMax = atOnce, idleShare = 0.25, settleMs = 1_000 } = plan
@@ -66,6 +94,9 @@ async function runKinds() {
   }
 }
 
-if (plan.inOneProcess !== undefined) await tell(run({ files: plan.inOneProcess, timeout: plan.timeoutMs, isolation: 'none' }))
-else await runKinds()
+if (plan.inOneProcess !== undefined) {
+  await tell(run({ files: plan.inOneProcess, timeout: plan.timeoutMs, isolation: 'none' }))
+  await tellUnloaded(plan.inOneProcess)
+} else await runKinds()
+isOver = true
 events.end()

@@ -92,6 +92,33 @@ test('an error that nobody caught fails its file, however late it comes and thou
   assert.match(told, /✖ \S+rejected\.test\.mjs[^]*nobody caught: Error: unheard\n\s+at /)
 })
 
+test('in one process: a file that throws beside its tests fails, though it has begun one that passes', async () => {
+  const { code, told, failed, passed } = await ran((file) => ({
+    inOneProcess: [
+      file('thrower', "trace('x') })\nif (Date.now() > 0) throw new Error('at load')\ntest('lost', () => {"),
+      file('fine', "trace('y')"),
+    ],
+    timeoutMs: 60_000,
+  }))
+  assert.equal(code, 1, told)
+  assert.deepEqual([failed, passed], [['thrower.test.mjs'], 2], told)
+  assert.match(told, /Error: at load\n\s+at /)
+})
+
+test('in one process: a test that ends it is a failure, though it says that all is well', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sw-run-tests-'))
+  try {
+    const path = join(dir, 'ends.test.mjs')
+    writeFileSync(path, "import { test } from 'node:test'\ntest('ends', () => process.exit(0))\n")
+    const { NODE_TEST_CONTEXT: _, ...env } = process.env
+    const args = ['scripts/run-tests.mjs', JSON.stringify({ inOneProcess: [path], timeoutMs: 60_000 })]
+    const child = spawn(process.execPath, args, { env, stdio: 'ignore' })
+    assert.equal(await new Promise((done) => child.on('close', done)), 1)
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
+})
+
 test('the runner follows no promise of a test: what only awaits costs what it costs without it', async () => {
   const body = `
     const { createHook, executionAsyncId } = await import('node:async_hooks')
