@@ -42,10 +42,10 @@ export type ScatterResult<T> =
   /** `version`: of the shard's keyspace, where that is another one. */
   | { kind: 'refused'; shard: ShardView; cause: Error; version?: number }
 
-/** What goes with a write: lookups. */
+/** What goes with a write: lookups, questions about what it has stored. */
 export type WriteHooks = {
   /** All parts are done, nothing is committed. */
-  beforeCommit(results: readonly OkResult[]): Promise<void>
+  beforeCommit(results: readonly OkResult[], on: Transaction): Promise<void>
   /** In any case, before anything is rolled back. */
   end(): Promise<void>
 }

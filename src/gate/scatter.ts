@@ -230,7 +230,7 @@ export class Scatter {
           this.#running.delete(mark)
         }
       }
-      await hooks?.beforeCommit(results)
+      await hooks?.beforeCommit(results, on)
       if (own !== null) {
         await own.commit()
         this.#runner.nextTransaction = []

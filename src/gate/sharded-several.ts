@@ -31,6 +31,7 @@ import type { Part, ScatterResult } from './scatter-parts.ts'
 import { insertSummary, summary, withGivenId, type WriteSummary } from './scatter-summary.ts'
 import { notUtf8 } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
+import { StoredIds } from './stored-ids.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
@@ -128,6 +129,7 @@ export class SeveralShards {
     const inserts = plan.insert !== null && plan.insert.rows.length > 1
     const ignore = inserts && plan.insert.ignore
     const kept = keeping?.kept ?? null
+    const stored = StoredIds.of(plan, routed, this.#runner, kept)
     const entries = routed.entries ?? []
     const given = async (on: Transaction, instant: string | null): Promise<readonly Part[]> => {
       await kept?.entries(on, entries)
@@ -145,10 +147,10 @@ export class SeveralShards {
           : (results) => withGivenId(summary(results), routed.lastId),
       parts.map(({ shard }) => shard),
       e.form,
-      kept,
+      stored ?? kept,
     )
     if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
-    this.#wrote(result.value, routed.firstId, plan.insert?.met)
+    this.#wrote(result.value, routed.firstId, plan.insert?.met, stored)
     return null
   }
 
@@ -298,10 +300,12 @@ export class SeveralShards {
     return null
   }
 
-  #wrote({ affectedRows, insertId, warnings, info }: WriteSummary, firstId: bigint | null, met: InsertPlan['met'] = null): void {
+  #wrote(said: WriteSummary, firstId: bigint | null, met: InsertPlan['met'] = null, stored: StoredIds | null = null): void {
+    const { affectedRows, warnings, info } = said
+    const { lastInsertId } = this.#runner
     this.#runner.affectedRows = affectedRows
     this.#runner.warnings = warnings
-    const named = namedId(met, firstId, { affectedRows, insertId, info }, this.#runner.lastInsertId)
+    const named = stored?.named(said, lastInsertId) ?? namedId(met, firstId, said, lastInsertId)
     this.#runner.lastInsertId = named.last
     this.#client.write(okFrame(this.#runner.status, { affectedRows, insertId: named.insertId, warnings: Math.min(warnings, 0xffff), info }))
   }

@@ -40,6 +40,7 @@ import { withGivenId } from './scatter-summary.ts'
 import { Scatter } from './scatter.ts'
 import { wordsOf } from './statement-words.ts'
 import { vexplain } from './vexplain.ts'
+import { asksForStored } from './stored-ids.ts'
 import { unboundedReason } from './unbounded.ts'
 import { SeveralShards } from './sharded-several.ts'
 import type { ReadToken } from './branch-reads.ts'
@@ -309,7 +310,7 @@ export class Sharded {
     const gather = routed.gather ?? (routed.merge === null ? null : this.#several.insteadOf(plan, e))
     if (gather !== null) return this.#several.gathered(plan, gather, keyspace, inputs, e)
     const only = routed.sends.length === 1 ? routed.sends[0] : undefined
-    const keeps = plan.lookups != null || (plan.insert !== null && plan.insert.lookups.length > 0)
+    const keeps = plan.lookups != null || asksForStored(plan, routed) || (plan.insert !== null && plan.insert.lookups.length > 0)
     if (only !== undefined && routed.merge === null && !keeps)
       return this.#single(plan, keyspace, only.shard, only.text, only.parameters, routed, e, token)
     return this.#several.routed(plan, keyspace, routed, inputs, e)

@@ -9,6 +9,7 @@ import type { ColumnInfo } from './catalog.ts'
 import { comparedValues, storedValue } from './convert.ts'
 import { planErrors } from './errors.ts'
 import type { GatherPlan } from './gather-types.ts'
+import { drawsId, givenId } from './given-ids.ts'
 import type { LookupEntry } from './lookup.ts'
 import type {
   Destination,
@@ -33,45 +34,6 @@ export function idsNeeded<S>(plan: RoutedPlan, inputs: RouteInputs<S>): number {
   let count = 0
   for (const row of plan.insert.rows) if (drawsId(row, inputs)) count++
   return count
-}
-
-/** NULL, DEFAULT, nothing at all, and what a server would store as 0 mean an id of the sequence, as they do for AUTO_INCREMENT. */
-function drawsId<S>(row: InsertRow, inputs: RouteInputs<S>): boolean {
-  const slot = row.sequenceSlot
-  if (slot === null || slot.kind === 'null' || slot.kind === 'default') return true
-  const value = slotValue(slot, inputs)
-  return value.type === 'null' || (inputs.zeroIsStored !== true && isZero(value))
-}
-
-/** What the client gave where an id could be drawn, if it is an integer at a glance. */
-function givenId<S>({ sequenceSlot }: InsertRow, inputs: RouteInputs<S>): bigint | null {
-  if (sequenceSlot === null || sequenceSlot.kind === 'null' || sequenceSlot.kind === 'default') return null
-  const value = slotValue(sequenceSlot, inputs)
-  return value.type === 'integer' ? BigInt.asUintN(64, value.value) : null
-}
-
-/** Fractions are rounded. What is no number through and through is the server's to refuse, or to take for a 0: refused here. */
-function isZero(value: Exclude<Value, { type: 'null' }>): boolean {
-  switch (value.type) {
-    case 'integer':
-      return value.value === 0n
-    case 'double':
-      return Math.abs(value.value) < 0.5
-    case 'kept':
-      return value.shown.type !== 'null' && isZero(value.shown)
-    case 'decimal':
-      return Math.abs(Number(value.text)) < 0.5
-    case 'text':
-    case 'binary': {
-      const text = value.bytes.toString('latin1').trim()
-      if (text !== '' && Number.isFinite(Number(text)) && !/^0[xob]/i.test(text)) return Math.abs(Number(text)) < 0.5
-      throw planErrors.refused({
-        construct: `${JSON.stringify(text.slice(0, 40))} for a column of drawn ids`,
-        reason: 'whether a server would store a 0 for it depends on its sql_mode',
-        instead: 'give a number, or NULL to have one drawn',
-      })
-    }
-  }
 }
 
 /** @throws SW-GATE-100, 110, 122, 131, 133 */
@@ -246,6 +208,9 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   let firstId: bigint | null = null
   let lastShard: S | null = null
   let lastId: bigint | null = null
+  const mayMeet = rows.length > 1 && (plan.insert?.ignore === true || plan.insert?.onDuplicate === true)
+  const drawnIds: { id: bigint; shard: S }[] = []
+  let ofSeveral: Routed<S>['ofSeveral']
   const sequenced = plan.insert?.sequence != null
   const counted = plan.insert?.counted ?? null
   const entries: LookupEntry[] = []
@@ -271,6 +236,8 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
     lastId = id === null && plan.insert?.onDuplicate === false ? givenId(row, inputs) : null
     if (shards === 'all') everywhere.push(text as Piece[])
     else {
+      if (id !== null && mayMeet) drawnIds.push({ id, shard: shards })
+      if (mayMeet) ofSeveral = { drawn: drawnIds, last: { id: id ?? givenId(row, inputs), shard: shards } }
       const list = byShard.get(shards)
       if (list === undefined) byShard.set(shards, [text as Piece[]])
       else list.push(text as Piece[])
@@ -284,7 +251,8 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   if (plan.scatter.kind === 'refused' && byShard.size + everywhere.length > 1) throw planErrors.refused({ ...plan.scatter.refusal })
   const targets = everywhere.length > 0 ? inputs.shards : inputs.shards.filter((shard) => byShard.has(shard))
   const sends = targets.map((shard) => send(text, inputs, shard, null, everywhere.length > 0 ? everywhere : (byShard.get(shard) ?? [])))
-  return { sends, merge: null, firstId, entries, lastId, ...(lastShard === null ? {} : { lastRowAt: targets.indexOf(lastShard) }) }
+  const named = lastShard === null ? {} : { lastRowAt: targets.indexOf(lastShard) }
+  return { sends, merge: null, firstId, entries, lastId, ...named, ...(ofSeveral === undefined ? {} : { ofSeveral }) }
 }
 
 function withId(pieces: readonly Piece[], slot: Slot): Piece[] {
