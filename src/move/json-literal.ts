@@ -115,9 +115,12 @@ function scalarEnd(text: string, at: number): number {
  * Columns of JSON_TABLE in a text. For each a server makes a table, of 60 kB and 0.15 ms (measured, 9.7.4): a megabyte of them would be 400 MB there, so a statement has no more than so many,
  * unless a row alone has.
  */
-export function fieldsIn(text: string): number {
-  return text.split('JSON_TABLE(').length - 1
+export function fieldsIn(text: string | Buffer): number {
+  let count = 0
+  for (let at = text.indexOf(ofField); at >= 0; at = text.indexOf(ofField, at + ofField.length)) count++
+  return count
 }
+const ofField = 'JSON_TABLE('
 export const fieldsMax = 500
 
 /** From a column of that type. */

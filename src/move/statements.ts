@@ -74,7 +74,7 @@ export function upsertStatements(
   const tail = insertTail(table)
   const documents = table.columns.some(({ kind }) => kind === LiteralKind.mysqlJson)
   const weightOf = ({ row }: Change): number =>
-    row === null ? 0 : row.length + (documents && typeof row === 'string' ? fieldsIn(row) * Math.ceil(statementBytesMax / fieldsMax) : 0)
+    row === null ? 0 : row.length + (documents ? fieldsIn(row) * Math.ceil(statementBytesMax / fieldsMax) : 0)
   return batches(changes, atOnceMax, weightOf, (batch) => ({
     statement: statementOf([head, ...batch.flatMap(({ row }, i) => (i === 0 ? [row ?? ''] : [',', row ?? ''])), ...tail]),
     changes: batch,
