@@ -32,9 +32,12 @@ test('columns are from where a server says of the statement as it was given; wha
     { schema: 'information_schema', orgTable: 'TABLES', orgName: 'Ä' },
     { schema: '', orgTable: 'x', orgName: 'y' },
   ]
+  // What a server calls the client's own table's.
+  const own = [{ schema: 'app_phys', orgTable: 't', orgName: 'n' }]
   const [n, ...others] = given
   assert.deepEqual(answered(fromOrigins(origins)), [{ ...n, ...origins[0] }, ...others])
   assert.deepEqual(answered(fromOrigins([])), given)
+  assert.deepEqual(answered(fromOrigins(own)), given)
 })
 
 test('a column of a table without a schema is of information_schema', () => {

@@ -100,11 +100,14 @@ export function renamedSchema({ from, to }: { readonly from: Buffer; readonly to
 /** Where a column is from: what it and its table are called there. */
 export type Origin = Pick<Column, 'schema' | 'orgTable' | 'orgName'>
 
-/** Each column of a table is said to be from where it is said here; one that has other letters than those of ASCII in it stays (its character set is the session's). */
+/**
+ * Each column of information_schema is said to be from where it is said here; those of the client's own tables beside it stay, as their schemas may be called otherwise than clients do, and one that
+ * has other letters than those of ASCII in it (its character set is the session's).
+ */
 export function fromOrigins(origins: readonly Origin[]): DefinitionChange {
   return (frames, at, end, number) => {
     const origin = origins[number]
-    if (origin === undefined || origin.schema === '' || /[^ -~]/.test(origin.schema + origin.orgTable + origin.orgName)) return null
+    if (origin === undefined || !/^information_schema$/i.test(origin.schema) || /[^ -~]/.test(origin.orgTable + origin.orgName)) return null
     return withNames(frames, at, end, () => [origin.schema, null, origin.orgTable, null, origin.orgName])
   }
 }

@@ -79,6 +79,47 @@ for (const flavour of flavours()) {
           }
       })
 
+    test('promise 10: asked again after it was told once', async () => {
+      await using c = await world.session('plain')
+      await using other = await world.session('beside')
+      await using holds = await world.session('beside')
+      await holds.query('BEGIN')
+      await holds.query('SELECT COUNT(*) FROM t')
+      for (const sql of statements)
+        for (const first of ['SHOW WARNINGS', 'SHOW COUNT(*) WARNINGS', 'SHOW ERRORS'])
+          for (const ask of ['SHOW WARNINGS', 'SHOW COUNT(*) ERRORS'] as const) {
+            const here = await told(c, 't', sql, ask, async () => {
+              await c.query(first)
+              await other.query('SELECT COUNT(*) FROM t')
+            })
+            assert.deepEqual(here, await told(one, 't', sql, ask, async () => void (await one.query(first))), `${sql}; ${first}; ${ask}`)
+          }
+    })
+
+    for (const keyspace of ['plain', 'wide'])
+    test(`promise 10: in ${keyspace}: of a statement that leaves no transaction open`, async () => {
+      await using c = await world.session(keyspace)
+      const ending = [
+        ['SET autocommit = 0', "SELECT CAST('x' AS SIGNED)"],
+        ['SET autocommit = 0', "SELECT CAST('x' AS SIGNED) FROM nowhere"],
+        ['BEGIN', 'DROP TABLE IF EXISTS nowhere'],
+        ['BEGIN', 'CREATE TABLE IF NOT EXISTS t (id BIGINT PRIMARY KEY, n INT)'],
+      ]
+      for (const [before = '', sql = ''] of ending) {
+        const said: unknown[] = []
+        for (const on of [c, one]) {
+          await on.query(before)
+          await on.query(sql).catch((error: unknown) => {
+            if (!isServerError(error)) throw error
+          })
+          said.push((await on.allText('SHOW WARNINGS')).map((row) => [row['Level'], row['Code']]))
+          await on.query('ROLLBACK')
+          await on.query('SET autocommit = 1')
+        }
+        assert.deepEqual(said[0], said[1], `${before}; ${sql}`)
+      }
+    })
+
     test('promise 10: another session has waited for the connection', async () => {
       const sessions = await Promise.all(Array.from({ length: 3 }, () => world.session('plain')))
       const [c, other, holds] = sessions as [Connection, Connection, Connection]

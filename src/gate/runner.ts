@@ -292,7 +292,10 @@ export class Runner implements TransactionHost {
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
     // It stays expelled: the client's next statement is told.
     if (transaction !== null && branch !== null && transaction.expelled !== null) await transaction.rollback()
-    else this.#after(backend, shard, transaction, branch, end, request)
+    else {
+      const asks = this.#after(backend, shard, transaction, branch, request)
+      if (asks !== undefined) await asks
+    }
     return { kind: 'done', end }
   }
 
@@ -301,12 +304,21 @@ export class Runner implements TransactionHost {
     shard: ShardView,
     transaction: Transaction | null,
     branch: Branch | null,
-    end: RelayEnd,
     request: Request,
-  ): void {
-    if (transaction !== null && branch !== null) this.leaveEnded(transaction, branch)
-    else if (backend.connection.inTransaction) this.adopt(backend, shard)
-    else this.connections.done(backend, request.keepAtHand || this.warnings > 0, this.warnings > 0)
+  ): Promise<void> | undefined {
+    if (transaction !== null && branch !== null) {
+      if (this.warnings > 0 && !backend.connection.inTransaction) return this.leaveAsked(transaction, branch)
+      this.leaveEnded(transaction, branch)
+    } else if (backend.connection.inTransaction) this.adopt(backend, shard)
+    else this.connections.done(backend, request.keepAtHand || this.warnings > 0, request.needsPrevious ? 'as before' : this.warnings > 0)
+    return undefined
+  }
+
+  /** The same, when what the statement was warned of is known: the connection goes to others then (without autocommit, a read of no table). */
+  async leaveAsked(transaction: Transaction, branch: Branch): Promise<void> {
+    const { connection } = branch.backend
+    if (this.connections.said === null) this.connections.said = await warningsOf(connection).catch(() => null)
+    this.leaveEnded(transaction, branch)
   }
 
   /** The last answer on the branch told that nothing is open there any more. */

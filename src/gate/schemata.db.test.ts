@@ -185,6 +185,13 @@ for (const flavour of flavours()) {
           `SELECT e.code FROM ${database}.elders e JOIN information_schema.SCHEMATA s ON s.SCHEMA_NAME = e.code`,
         )
         assert.deepEqual(rows, [[database]])
+        // What the server calls the schema is told of no column, however it is asked.
+        const own = 'SELECT e.code, s.SCHEMA_NAME FROM elders e JOIN information_schema.SCHEMATA s ON s.SCHEMA_NAME = e.code'
+        for (const [, fields] of [await c.query(own), await c.execute(own)])
+          assert.deepEqual(
+            fields.map(({ schema }) => schema),
+            [database, 'information_schema'],
+          )
         await c.query('DELETE FROM elders')
       }
     })

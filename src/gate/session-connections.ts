@@ -45,7 +45,7 @@ export class SessionConnections {
   /** By keyspace. */
   readonly #pins = new Map<string, Pinned>()
   #atHand: Backend | null = null
-  /** The statement before was warned of something there, or failed. */
+  /** The statement that was last kept at hand for was warned of something, or failed. */
   #warned = false
   /** What the connection at hand had to say when somebody else needed it: null when it was lost over that. */
   #leaving: Promise<Said | null> | null = null
@@ -155,9 +155,10 @@ export class SessionConnections {
 
   /**
    * An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement.
-   * @param warned there are warnings to ask for, or an error
+   * @param given there are warnings to ask for, or an error; `as before`: it asked about the statement before, of which its connection still tells
    */
-  done(backend: Backend, keepAtHand: boolean, warned = false): void {
+  done(backend: Backend, keepAtHand: boolean, given: boolean | 'as before' = false): void {
+    const warned = given === 'as before' ? this.#warned : given
     if (this.isPinned(backend)) return
     if (this.#atHand !== null && this.#atHand !== backend) this.releaseAtHand()
     if (
