@@ -5,17 +5,20 @@
  * What was prepared under other quotes or literals is forgotten. Where settings are taken back that have no DEFAULT to be set to (isolation, access mode),
  * the connection is reset: what it has then is the server's own.
  */
+import type { RelayEnd } from '../mysql/connection.ts'
 import type { Backend } from './backend.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
 import { baseModeOf } from './server-modes.ts'
 import { onlyByReset, readsOtherwise, statementsBetween, withoutInstant, withoutVariables } from './settings.ts'
 
+export type Refusal = Pick<Extract<RelayEnd, { kind: 'error' }>, 'errno' | 'sqlState' | 'message'>
+
 /**
  * Errors: what the server says of a setting; the connection is closed then.
  * @param refused the server refuses now what it accepted before; the connection is closed
  */
-export async function bringTo(backend: Backend, wanted: string, refused: (end: { errno: number; message: string }) => void): Promise<void> {
+export async function bringTo(backend: Backend, wanted: string, refused: (end: Refusal) => void): Promise<void> {
   if (onlyByReset(backend.signature, wanted)) await resetNow(backend)
   const statements = statementsBetween(backend.signature, wanted, baseModeOf(backend.connection))
   if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
@@ -24,7 +27,7 @@ export async function bringTo(backend: Backend, wanted: string, refused: (end: {
   const settings = withoutInstant(withoutVariables(wanted))
   const { acceptedSignatures } = backend.pool
   if (acceptedSignatures.has(settings)) {
-    for (const sql of statements) pipelineFramed(backend, command(sql), refused)
+    for (const sql of statements) pipelineSetting(backend, sql, refused)
     return
   }
   try {
@@ -52,15 +55,24 @@ export async function resetNow(backend: Backend): Promise<void> {
   }
 }
 
-/** Sent before what follows, its answer seen by nobody. */
-export function pipelineFramed(backend: Backend, framed: Buffer, refused: (end: { errno: number; message: string }) => void): void {
+/** @param refused the server refuses now what it accepted before: this connection is not what we think it is */
+export function pipelineSetting(backend: Backend, sql: string, refused: (end: Refusal) => void): void {
+  pipelineFramed(backend, command(sql), (end) => {
+    refused(end)
+    return undefined
+  })
+}
+
+/**
+ * Sent before what follows, its answer seen by nobody.
+ * @param refused nothing that follows is as it is meant: the connection ends, for the reason that this gives
+ */
+export function pipelineFramed(backend: Backend, framed: Buffer, refused: (end: Refusal) => Error | undefined): void {
   backend.connection.relayAhead(
     framed,
     new SilentSink((end) => {
       if (end instanceof Error || end.kind === 'ok') return
-      // It was accepted before: this connection is not what we think it is.
-      refused(end)
-      backend.connection.destroy()
+      backend.connection.destroy(refused(end))
     }),
   )
 }

@@ -6,7 +6,7 @@ import type { Backend } from './backend.ts'
 import { isGivenUp } from './deadlocks.ts'
 import { hasEnded } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
-import { isKilled, judgeLoss, judgeRefusal, kindAt, type Circumstances } from './failures.ts'
+import { isKilled, judgeLoss, judgeRefusal, kindAt, ranOutside, type Circumstances } from './failures.ts'
 import type { Relayer } from './relay.ts'
 import { HalfAnswered, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
@@ -145,7 +145,12 @@ export async function lost(runner: Runner, relayer: Relayer, error: Error, attem
   if (ended) backend.connection.destroy()
   const cause = error.cause instanceof Error ? error.cause.message : error.message
   // A connection that the session has pinned stays its own, broken as it is: what comes next is told that its state is lost (SW-GATE-020).
-  const verdict = judgeLoss(sent && isConnectionLost(error) ? error.outcome : 'nothingSent', circumstances(relayer, attempt))
+  const met = circumstances(relayer, attempt)
+  const outside = met.effect === 'write' && ranOutside(error)
+  const verdict = judgeLoss(
+    sent && isConnectionLost(error) ? error.outcome : 'nothingSent',
+    outside ? { ...met, transaction: 'none' } : met,
+  )
   if (transaction !== null && branch !== null) transaction.dropBranch(branch)
   else backend.pool.give(backend)
   if (verdict === 'repeat') return { kind: 'refused', cause: gateErrors.unreachable({ shard: shardName(shard), cause }, error) }

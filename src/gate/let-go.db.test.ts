@@ -97,28 +97,28 @@ for (const flavour of flavours()) {
     })
 
     for (const keyspace of ['plain', 'wide'])
-    test(`promise 10: in ${keyspace}: of a statement that leaves no transaction open`, async () => {
-      await using c = await world.session(keyspace)
-      const ending = [
-        ['SET autocommit = 0', "SELECT CAST('x' AS SIGNED)"],
-        ['SET autocommit = 0', "SELECT CAST('x' AS SIGNED) FROM nowhere"],
-        ['BEGIN', 'DROP TABLE IF EXISTS nowhere'],
-        ['BEGIN', 'CREATE TABLE IF NOT EXISTS t (id BIGINT PRIMARY KEY, n INT)'],
-      ]
-      for (const [before = '', sql = ''] of ending) {
-        const said: unknown[] = []
-        for (const on of [c, one]) {
-          await on.query(before)
-          await on.query(sql).catch((error: unknown) => {
-            if (!isServerError(error)) throw error
-          })
-          said.push((await on.allText('SHOW WARNINGS')).map((row) => [row['Level'], row['Code']]))
-          await on.query('ROLLBACK')
-          await on.query('SET autocommit = 1')
+      test(`promise 10: in ${keyspace}: of a statement that leaves no transaction open`, async () => {
+        await using c = await world.session(keyspace)
+        const ending = [
+          ['SET autocommit = 0', "SELECT CAST('x' AS SIGNED)"],
+          ['SET autocommit = 0', "SELECT CAST('x' AS SIGNED) FROM nowhere"],
+          ['BEGIN', 'DROP TABLE IF EXISTS nowhere'],
+          ['BEGIN', 'CREATE TABLE IF NOT EXISTS t (id BIGINT PRIMARY KEY, n INT)'],
+        ]
+        for (const [before = '', sql = ''] of ending) {
+          const said: unknown[] = []
+          for (const on of [c, one]) {
+            await on.query(before)
+            await on.query(sql).catch((error: unknown) => {
+              if (!isServerError(error)) throw error
+            })
+            said.push((await on.allText('SHOW WARNINGS')).map((row) => [row['Level'], row['Code']]))
+            await on.query('ROLLBACK')
+            await on.query('SET autocommit = 1')
+          }
+          assert.deepEqual(said[0], said[1], `${before}; ${sql}`)
         }
-        assert.deepEqual(said[0], said[1], `${before}; ${sql}`)
-      }
-    })
+      })
 
     test('promise 10: another session has waited for the connection', async () => {
       const sessions = await Promise.all(Array.from({ length: 3 }, () => world.session('plain')))

@@ -419,8 +419,8 @@ export class Runner implements TransactionHost {
         await this.core.xa.takeSnapshot(branch.shard, backend.connection, this.connections)
     } else if (transaction.explicit) {
       const sql = transaction.beginStatement(branch.shard)
-      // A plain BEGIN can't be refused; one with a mode can be, and nothing may run outside it then.
-      if (sql === 'BEGIN') this.connections.pipelineFramed(backend, beginCommand)
+      // A plain BEGIN is refused only where it is interrupted; one with a mode can be, and nothing may run outside it then.
+      if (sql === 'BEGIN') this.connections.pipelineBegin(backend, beginCommand)
       else await backend.connection.query(sql)
     }
     if (transaction.explicit) backend.dirty = dirty

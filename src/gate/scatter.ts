@@ -16,7 +16,7 @@ import type { Core } from './core.ts'
 import { endedBy } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
-import { isKilled, isUnknown, kindAt } from './failures.ts'
+import { isKilled, isUnknown, kindAt, ranOutside } from './failures.ts'
 import { mergeOutput } from './merge-output.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge } from './plan/plan.ts'
@@ -252,6 +252,7 @@ export class Scatter {
       const version = elsewhere === null ? {} : { version: elsewhere.version }
       if (own !== null) {
         await own.rollback()
+        if (ranOutside(problem)) throw gateErrors.unknownOutcome({ shard: shardName(at), cause: problem.message }, problem)
         // Rolled back on all, or refused at the first COMMIT: nothing stands, so it may be tried again.
         const refusal = isSwError(problem, 'SW-GATE-207') ? problem : await this.#judge(at, problem, null, true, true)
         if (refusal !== null) return { kind: 'refused', shard: at, cause: refusal, ...version }
@@ -369,6 +370,7 @@ export class Scatter {
     this.#runner.transaction = null
     void transaction.rollback()
     if (ended !== null) return ended
+    if (ranOutside(error) && !rereadable) return gateErrors.unknownOutcome({ shard: shardName(shard), cause: error.message }, error)
     if (error instanceof ServerError && error.kind === 'deadlock') return error
     if (error instanceof ServerError && error.kind === 'readOnly') return gateErrors.movedTransaction({ keyspace: shard.keyspace }, error)
     return gateErrors.lostTransaction({ shard: shardName(shard), cause: error.message }, error)

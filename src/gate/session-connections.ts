@@ -9,10 +9,11 @@ import { isSwError } from '../base/errors.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Value } from '../sql/value.ts'
 import type { Backend } from './backend.ts'
-import { bringTo, pipelineFramed } from './backend-settings.ts'
+import { bringTo, pipelineFramed, pipelineSetting, type Refusal } from './backend-settings.ts'
 import type { Result } from '../mysql/connection.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
+import { notBegun } from './failures.ts'
 import { setVariables } from './kept-values.ts'
 import type { Pin } from './plan/plan.ts'
 import type { Agreed } from './pools.ts'
@@ -55,7 +56,7 @@ export class SessionConnections {
     const backend = this.#takeAtHand()
     return backend === null ? undefined : this.#give(backend, this.#warned)
   }
-  readonly #refused = (end: { errno: number; message: string }): void =>
+  readonly #refused = (end: Refusal): void =>
     this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
 
   constructor(core: Core, settings: SessionSettings, agreed: Agreed) {
@@ -306,11 +307,12 @@ export class SessionConnections {
   }
 
   pipeline(backend: Backend, sql: string): void {
-    this.pipelineFramed(backend, command(sql))
+    pipelineSetting(backend, sql, this.#refused)
   }
 
-  pipelineFramed(backend: Backend, framed: Buffer): void {
-    pipelineFramed(backend, framed, this.#refused)
+  /** What comes next on this connection is in a transaction, or of an outcome that is told as what it is (`ranOutside`). */
+  pipelineBegin(backend: Backend, framed: Buffer): void {
+    pipelineFramed(backend, framed, notBegun)
   }
 }
 
