@@ -1,5 +1,6 @@
 /** One shard's part of a statement: the stream of a read, the outcome of a write. */
 import type { Connection, Result, RowStream } from '../mysql/connection.ts'
+import { ConnectionLost, isServerError } from '../mysql/errors.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import { HEADER_BYTES } from '../wire/frames.ts'
 import type { Backend, BackendStatement } from './backend.ts'
@@ -60,17 +61,22 @@ export function open({ text, parameters }: Part, backend: Backend, executions: E
   return known === undefined ? prepareOn(backend, key, text).then(execute) : execute(known)
 }
 
-/** A write, behind what is sent ahead of it whatever becomes of either. */
+/**
+ * A write, behind what is sent ahead of it. Where that is refused (MariaDB, where KILL QUERY meets it) the savepoint of the statement is not set, or is that of a statement before: a ROLLBACK TO it would take
+ * that one back, too. So the connection ends, and the transaction with it.
+ */
 export async function performed(part: Part, backend: Backend, ahead: readonly string[]): Promise<Result> {
   const { text, parameters, params = [], once = false } = part
   const { connection } = backend
   if (parameters === undefined) {
-    const last = (await connection.pipelineSettled([...ahead, text])).at(-1)
+    const answers = await connection.pipelineSettled([...ahead, text])
+    const last = answers.pop()
+    requireDone(connection, answers)
     if (last === undefined || last.status === 'rejected') throw last?.reason
     return last.value
   }
-  const [, outcome] = await Promise.allSettled([
-    ahead.length === 0 ? null : connection.pipelineSettled(ahead),
+  const [before, outcome] = await Promise.allSettled([
+    ahead.length === 0 ? [] : connection.pipelineSettled(ahead),
     once
       ? executedOnce(connection, { text, parameters, params })
       : prepareOn(backend, text.toString('latin1') + typesKey(parameters, params), text).then((on) => {
@@ -78,8 +84,17 @@ export async function performed(part: Part, backend: Backend, ahead: readonly st
           return connection.executed(executionOf(on.id, parameters, params))
         }),
   ])
+  requireDone(connection, before.status === 'fulfilled' ? before.value : [before])
   if (outcome.status === 'rejected') throw outcome.reason
   return outcome.value
+}
+
+/** @throws ConnectionLost */
+function requireDone(connection: Connection, ahead: readonly PromiseSettledResult<unknown>[]): void {
+  const refused = ahead.find((answer) => answer.status === 'rejected')
+  if (refused === undefined || !isServerError(refused.reason)) return
+  connection.destroy(refused.reason)
+  throw new ConnectionLost('outcomeUnknown', connection.server, refused.reason)
 }
 
 /** Sent as text where no parameter is left in it; else prepared for this execution alone. */

@@ -11,14 +11,16 @@ import { com } from '../wire/commands.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const begin = frameCommand(com.query, 'BEGIN')
+const savepoint = frameCommand(com.query, 'SAVEPOINT sw_statement')
 const refused = frameCommand(com.query, "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317, MESSAGE_TEXT = 'Query execution was interrupted'")
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
     let world: GateOnServer
     let between: net.Server
-    /** How many of the BEGINs that come are to be refused. */
+    /** How many of these that come are to be refused. */
     let armed = 0
+    let met = begin
 
     before(async () => {
       world = await gateOnServer({
@@ -29,10 +31,10 @@ for (const flavour of flavours()) {
           between = net.createServer((client) => {
             const server = net.connect(port, '127.0.0.1')
             client.on('data', (sent: Buffer) => {
-              const at = armed > 0 ? sent.indexOf(begin) : -1
+              const at = armed > 0 ? sent.indexOf(met) : -1
               if (at < 0) return server.write(sent)
               armed--
-              return server.write(Buffer.concat([sent.subarray(0, at), refused, sent.subarray(at + begin.length)]))
+              return server.write(Buffer.concat([sent.subarray(0, at), refused, sent.subarray(at + met.length)]))
             })
             server.pipe(client)
             for (const [one, other] of [
@@ -80,6 +82,24 @@ for (const flavour of flavours()) {
           armed = 0
           assert.ok((await sum(keyspace)) <= (table === 'one row' ? 1 : 5), 'once at most, and not all of it')
         })
+
+    test('the savepoint of a statement is refused: what fails is not taken back to that of the statement before', async () => {
+      await using c = await world.session('wide')
+      await c.query('DELETE FROM t')
+      await c.query('INSERT INTO t VALUES (1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (6, 0)')
+      await c.query('BEGIN')
+      await c.query('UPDATE t SET n = n + 1')
+      armed = 1
+      met = savepoint
+      try {
+        await assert.rejects(c.query('UPDATE t SET n = EXP(n * 1000)'), /SW-GATE-008/)
+      } finally {
+        met = begin
+      }
+      assert.equal(armed, 0)
+      await c.query('COMMIT')
+      assert.equal(await sum('wide'), 0)
+    })
 
     test('a read behind a refused BEGIN is read again, within the transaction', async () => {
       for (const keyspace of ['plain', 'wide']) {
