@@ -116,7 +116,11 @@ besideEachOther(
           await on(1, `INSERT INTO item (id, owner, u, name, v) VALUES (2${n}, ${b}, ${n}, 'm', 2)`)
           await world.drain(two.uid)
           assert.equal(await world.t.value(`SELECT COUNT(*) FROM ${world.targetRefs[0]!.schema}.item WHERE u = ${n}`), '2')
-          for (const point of ['ddl.noted', 'ddl.executed'] as const) {
+          for (const point of [
+            ...(subject === 'the key that waits' ? (['keys.built'] as const) : []),
+            'ddl.noted',
+            'ddl.executed',
+          ] as const) {
             const failpoints = killAt(point, 0)
             const killed = start(one, failpoints)
             await world.until(`death at ${point} of "${statement}"`, () => world.state(one.uid) === 'failed', 40_000)

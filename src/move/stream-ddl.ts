@@ -286,7 +286,7 @@ export class StreamDdl {
         // A foreign key asks for one of the table that it refers to.
         about.push(...(referredTo?.map((of) => ({ of, keys: 'any' as const })) ?? [{ keys: 'any' as const }]))
         for (const which of about) {
-          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, which)
+          const inTheWay = await rebuildKeys(meta, schema, on.targetUid, { ...which, failpoints })
           if (inTheWay !== null) return `before "${statement}" ${inTheWay}`
         }
         return null

@@ -113,7 +113,7 @@ export const auditMutations: readonly Mutation[] = [
   {
     rule: '1.13 exec: a statement does not wait for keys that it is not about',
     file: 'src/move/stream-ddl.ts',
-    edits: [['rebuildKeys(meta, schema, on.targetUid, which)', "rebuildKeys(meta, schema, on.targetUid, { ...which, keys: 'any' })"]],
+    edits: [['on.targetUid, { ...which, failpoints })', "on.targetUid, { ...which, keys: 'any' })"]],
     test: 'src/move/merge-ddl.db.test.ts',
     name: '1.6, 1.13 on ${flavour}: while a unique key waits for the end of the copy, a statement about ${subject} does not wait for two rows of one value, of which the one to go stands behind it',
     fails: /death at ddl/,
