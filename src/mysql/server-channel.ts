@@ -58,6 +58,9 @@ export type Capture = {
   restart(): void
 }
 
+/** Shorter answers are copied where they have to wait. */
+const pieceBytesMax = 1 << 14
+
 export class ServerChannel {
   readonly address: string
   tls = false
@@ -162,7 +165,12 @@ export class ServerChannel {
   write(frames: Buffer): void {
     if (this.#closed) return
     if (this.capture !== null) this.capture.take(frames)
-    else this.#socket.write(this.rewrite === null ? frames : this.rewrite(frames))
+    else {
+      const told = this.rewrite === null ? frames : this.rewrite(frames)
+      // What a server sent is a piece of a larger buffer, which all of it is kept for as long as this client takes nothing.
+      const isKept = this.#socket.writableLength > 0 && told.length < pieceBytesMax
+      this.#socket.write(isKept ? Buffer.from(told) : told)
+    }
   }
 
   /** Calls back once the client has taken what was written, or is gone. */
