@@ -120,6 +120,28 @@ for (const flavour of flavours()) {
         }
       })
 
+    for (const to of ['beside', 'wide'])
+      test(`promise 10: asked from another keyspace: ${to}`, async () => {
+        await using c = await world.session('plain')
+        await using other = await world.session(to)
+        for (const sql of statements)
+          for (const ask of asked) {
+            await other.query('SELECT COUNT(*) FROM t WHERE id = 3')
+            // Somebody else's, on the connection that would be asked.
+            if (to === 'beside') await other.query("SELECT COUNT(*) FROM t WHERE n = 'somebody else'")
+            await c.useDatabase('plain')
+            const here = await told(c, 't', sql, ask, () => c.useDatabase(to))
+            const there = await told(one, 't', sql, ask, () => one.useDatabase('one'))
+            assert.deepEqual(here, there, `${sql}; ${ask}`)
+          }
+        for (const ask of ['SELECT FOUND_ROWS()', 'GET DIAGNOSTICS @n = NUMBER']) {
+          await c.useDatabase('plain')
+          await c.query("SELECT SQL_CALC_FOUND_ROWS id FROM t WHERE n = 'x' LIMIT 1")
+          await c.useDatabase(to)
+          await assert.rejects(c.query(ask), /SW-GATE-012|SW-GATE-100/, ask)
+        }
+      })
+
     test('promise 10: another session has waited for the connection', async () => {
       const sessions = await Promise.all(Array.from({ length: 3 }, () => world.session('plain')))
       const [c, other, holds] = sessions as [Connection, Connection, Connection]

@@ -348,6 +348,13 @@ export class Runner implements TransactionHost {
     this.lastInsertId = insertIdOf(answer) ?? this.lastInsertId
   }
 
+  /** The statement before ran on a connection to another keyspace than this: who asked about it on this one's would be told what somebody else's statement left there. */
+  ranElsewhere(keyspace: KeyspaceView | undefined): boolean {
+    const pool = this.ranOn?.pool
+    const { agreed } = this.connections
+    return pool !== undefined && keyspace?.shards.every((shard) => !this.core.pools.owns(shard, agreed, pool)) === true
+  }
+
   /** The same where nothing is to be sent for it. */
   openedBranch(transaction: Transaction, shard: ShardView, wanted = this.settings.unlimited): Branch | undefined {
     const known = transaction.branches.get(shard.uid)

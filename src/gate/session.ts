@@ -656,7 +656,8 @@ export class Session implements OwnSession {
     const view = this.#core.watch.view.keyspaces.get(target)
     // A statement whose connection is shared left nothing on it: what another session left must not be told.
     const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null
-    if (relay.needsPrevious === 'diagnostics' && runner.connections.leaving) return this.#diagnostics(relay, sql)
+    const asksElsewhere = relay.needsPrevious != null && runner.ranElsewhere(view)
+    if (relay.needsPrevious === 'diagnostics' && (asksElsewhere || runner.connections.leaving)) return this.#diagnostics(relay, sql)
     if (relay.sessionCalls.length > 0) {
       const renamed = (target !== this.keyspace || view?.shards[0]?.schema !== target) && !namesSystem(relay, lex())
       const known = nothingLeft || runner.connections.said !== null
@@ -665,9 +666,9 @@ export class Session implements OwnSession {
     }
     if (relay.needsPrevious === 'diagnostics' && relay.sessionCalls.length === 0 && (nothingLeft || runner.connections.said !== null))
       return this.#own.diagnostics(lex())
-    if (relay.needsPrevious === 'found-rows' && nothingLeft) throw notTheFoundRows()
+    if (relay.needsPrevious === 'found-rows' && (nothingLeft || asksElsewhere)) throw notTheFoundRows()
     // What the gate knows of it is of a statement that no connection has seen.
-    if (relay.needsPrevious === 'conditions' && (nothingLeft || runner.connections.said !== null)) throw notTheConditions()
+    if (relay.needsPrevious === 'conditions' && (nothingLeft || asksElsewhere || runner.connections.said !== null)) throw notTheConditions()
     const free = !runner.connections.pinned && runner.transaction === null
     if (free && view !== undefined && showsDatabase(view, sql)) return this.#sharded.query(target, sql, this.#abort.signal, null)
     if (elsewhere !== null && view?.record.sharded === true) return this.#sharded.query(target, sql, this.#abort.signal, null)
