@@ -38,13 +38,15 @@ const values: Readonly<Record<Kind, readonly string[]>> = {
   fixed: ['00000000', '3fffffff', '40000000', '61000000', '61620000', '80000000', 'c0000001', 'ffffffff'].map((hex) => `x'${hex}'`),
   text: ["'a'", "'A'", "'b'", "'é'", "'ß'", "'10'", "'zz'", "''", "'日'"],
 }
+/** MariaDB takes it for the next integer where it looks for it in an index, and for what it is elsewhere: the plan's matter, on one server too. */
+const fraction = '1.5'
 /** What a condition may compare a key with besides: out of its range, of another type, of no value. */
 const strange: Readonly<Record<Kind, readonly string[]>> = {
   big: [
     'NULL',
     '-1',
     '-5',
-    '1.5',
+    fraction,
     '2.0',
     "'7'",
     "'7x'",
@@ -58,7 +60,7 @@ const strange: Readonly<Record<Kind, readonly string[]>> = {
     '1 + 1',
     '-0',
   ],
-  small: ['NULL', '-1', '1.5', '2.0', "'7'", "'7x'", "'x'", '1e0', '2147483648', '-99999999999', "x'07'", 'FALSE', '1 + 1'],
+  small: ['NULL', '-1', fraction, '2.0', "'7'", "'7x'", "'x'", '1e0', '2147483648', '-99999999999', "x'07'", 'FALSE', '1 + 1'],
   bytes: ['NULL', "'a'", "'a '", "'A'", "'é'", "'abcdefghijkl'", '0', '61', "_utf8mb4'a'", "x'610000'", "CONCAT('a', '')"],
   fixed: ['NULL', "'a'", "'ab'", "'ab  '", "x'61'", "x'6162'", "x'616200000000'", '0', "'é'"],
   text: ['NULL', "'a '", "'B'", '10', '0', "x'61'", "'ss'", "_latin1'a'", "'abcdefghijklmnop'", "'a' COLLATE utf8mb4_general_ci"],
@@ -133,11 +135,13 @@ export class PlacedStatements {
   readonly #other: string
   readonly #dice: Dice
   readonly #known = new Map<string, string[]>()
+  readonly #strange: (kind: Kind) => readonly string[]
   #nextId = 1000
 
   /** @param other a table that is sharded by another vindex, with `id` and `n` */
-  constructor(placed: Placed, other: string, dice: Dice) {
+  constructor(placed: Placed, other: string, dice: Dice, flavour: 'mariadb' | 'mysql') {
     this.#placed = placed
+    this.#strange = (kind) => strange[kind].filter((value) => flavour === 'mysql' || value !== fraction)
     this.#other = other
     this.#dice = dice
   }
@@ -168,7 +172,7 @@ export class PlacedStatements {
 
   /** For a condition. */
   #asked(column: KeyColumn): string {
-    return this.#dice.chance(0.2) ? mark(this.#dice.pick(strange[column.kind])) : this.#value(column)
+    return this.#dice.chance(0.2) ? mark(this.#dice.pick(this.#strange(column.kind))) : this.#value(column)
   }
 
   #row(table: PlacedTable, id: number): string {

@@ -45,7 +45,7 @@ export class Probes {
     this.#schema = schema
     this.#dice = dice
     this.#value = value
-    this.#placed = new PlacedStatements(schema.placed, `${schema.prefix}a`, dice)
+    this.#placed = new PlacedStatements(schema.placed, `${schema.prefix}a`, dice, flavour)
     this.#moments = new Moments(schema, dice)
   }
 
