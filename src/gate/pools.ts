@@ -38,6 +38,9 @@ function sideOf({ foundRows, extendedMetadata, own }: Agreed): number {
 /** Where a connection goes: the primary of a shard, or one of its replicas. */
 type Place = Pick<ShardView, 'server' | 'account'>
 
+/** Of a read that nobody waits for; twice as long after each. */
+const killAgainMs = 250
+
 /** A shard whose server is another one now (`set-primary`, at another port, or accepted as another) gets a new pool: the old server is never used again. */
 function placeOf({ uid }: ShardView, { server }: Place): string {
   return `${uid} ${server.id} ${server.host}:${server.port} ${server.identity ?? ''}`
@@ -307,13 +310,31 @@ export class Pools {
     await this.#beside(place, (other) => other.query(`KILL QUERY ${connection.threadId}`))
   }
 
+  /**
+   * The same of a read that nobody waits for any more. A server that has not begun with what was sent takes the session for idle, of which a KILL says nothing (a busy machine; *tried*): it is told
+   * again until its answer comes. (What went out ahead of it, a BEGIN, is answered before.)
+   */
+  async killUnawaited(connection: Connection): Promise<void> {
+    let { outstanding, bytesReceived } = connection
+    for (let waitMs = killAgainMs; ; waitMs *= 2) {
+      await this.killQuery(connection).catch(() => {})
+      await this.#clock.sleep(waitMs)
+      if (this.closed || !connection.open || connection.outstanding === 0) return
+      if (connection.outstanding === outstanding && connection.bytesReceived !== bytesReceived) return
+      ;({ outstanding, bytesReceived } = connection)
+    }
+  }
+
   /** Whether its server says that it is at what was asked there. One that lets nobody in now (it is full, the account is locked) is there, and may be. */
   async isAtWork(connection: Connection): Promise<boolean> {
     const place = this.#places.get(connection)
     if (place === undefined) return false
     try {
       const sessions = await this.#beside(place, (other) => other.allText('SHOW PROCESSLIST'))
-      return sessions.some(({ Id, Command }) => Number(Id) === connection.threadId && Command !== 'Sleep')
+      // MariaDB says Killed of an idle one, too, that was told to end its statement; of what is at one it says the text.
+      const isIdle = ({ Command, Info }: (typeof sessions)[number]): boolean =>
+        Command === 'Sleep' || (Command === 'Killed' && Info === null)
+      return sessions.some((session) => Number(session['Id']) === connection.threadId && !isIdle(session))
     } catch (error) {
       return error instanceof ServerError
     }

@@ -270,8 +270,8 @@ export class Session implements OwnSession {
     if (this.#infile !== null && this.#runner.running?.backend.connection === this.#infile) this.#infile.destroy()
     // Nobody waits for the rows of a read any more.
     const running = this.#runner.running
-    if (running !== null && running.effect === 'read') void this.#core.pools.killQuery(running.backend.connection).catch(() => {})
-    this.#sharded.kill('reads')
+    if (running !== null && running.effect === 'read') void this.#core.pools.killUnawaited(running.backend.connection)
+    this.#sharded.leave()
     // A running statement is let finish: it may be a write. What it held goes back at its end.
     this.#abandon()
     if (this.#current === null) await this.#giveBack()

@@ -85,9 +85,14 @@ export class Sharded {
     return this.#runner.connections.variables
   }
 
-  /** KILL QUERY of the parts that run: all of them, or what only reads. */
-  kill(which: 'all' | 'reads' = 'all'): Promise<unknown> | null {
-    const parts = this.#scatter.running.filter(({ effect }) => which === 'all' || effect === 'read')
+  /** Nobody waits for the parts that run: KILL QUERY of what only reads. */
+  leave(): void {
+    for (const { effect, connection } of this.#scatter.running) if (effect === 'read') void this.#core.pools.killUnawaited(connection)
+  }
+
+  /** KILL QUERY of the parts that run. */
+  kill(): Promise<unknown> | null {
+    const parts = this.#scatter.running
     return parts.length === 0 ? null : Promise.allSettled(parts.map(({ connection }) => this.#core.pools.killQuery(connection)))
   }
 
