@@ -8,7 +8,7 @@
  * A key that is added without a name has one made of its first column and of the names that are there (`a`, `a_2`): it is about all such names. What asks for a key without naming one, such as a foreign key, is about all, and about those of tables that it refers to.
  */
 import type { QueryEvent } from '../binlog/source.ts'
-import { keepsValues, readWords } from './ddl.ts'
+import { alterClauses, keepsValues, readWords } from './ddl.ts'
 
 /** Names in small letters. `ofColumns`: of keys that are named by these columns. `dropped`: of those that are named. */
 export type KeysConcerned =
@@ -76,26 +76,13 @@ class Clauses {
 
   /** One that leaves columns as they are (`keepsValues`). */
   alterTable(): void {
-    this.#at = this.#words.indexOf('TABLE') + 1
-    this.#existence()
-    while (this.#words[this.#at + 1] === '.') this.#at += 2
-    let from = ++this.#at
-    let depth = 0
-    for (; this.#at <= this.#words.length; this.#at++) {
-      const word = this.#words[this.#at]
-      if (word === '(') depth++
-      else if (word === ')') depth--
-      if (word !== undefined && (depth > 0 || word !== ',')) continue
-      const end = this.#at
+    for (const { from, to } of alterClauses(this.#words)) {
       this.#at = from
-      this.#clause(end)
-      this.#at = end
-      from = end + 1
+      this.#clause(this.#words.slice(from, to))
     }
   }
 
-  #clause(end: number): void {
-    const words = this.#words.slice(this.#at, end)
+  #clause(words: readonly string[]): void {
     const [first, second] = words
     if (!words.some((word) => ofKeys.has(word))) return
     this.#at++

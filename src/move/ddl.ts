@@ -182,35 +182,38 @@ export function keepsValues(event: QueryEvent): boolean {
 
 /** Whether every column that was there has its name, type and place in the key as before: keys, comments and new columns. */
 function leavesColumns(words: readonly string[]): boolean {
-  let depth = 0
-  let atAction = false
-  for (let i = 1; i < words.length; i++) {
-    const word = words[i] as string
-    if (word === '(') depth++
-    else if (word === ')') depth--
-    else if (depth === 0 && atAction) {
-      const [next, afterNext] = [words[i + 1] ?? '', words[i + 2] ?? '']
-      const key = ['INDEX', 'KEY', 'CONSTRAINT', 'FOREIGN', 'CHECK'].includes(next)
-      const well =
-        (word === 'ADD' && next !== 'PRIMARY' && !(next === 'CONSTRAINT' && (afterNext === 'PRIMARY' || words[i + 3] === 'PRIMARY'))) ||
-        (word === 'DROP' && key) ||
-        (word === 'RENAME' && (next === 'INDEX' || next === 'KEY')) ||
-        (word === 'ALTER' && (next === 'INDEX' || next === 'CHECK' || next === 'CONSTRAINT')) ||
-        ['ALGORITHM', 'LOCK', 'COMMENT'].includes(word)
-      if (!well) return false
-    }
-    // The first action stands behind the table's name, each further one behind a comma.
-    atAction = depth === 0 && (word === ',' || (!atAction && isTableName(words, i)))
-  }
-  return true
+  return alterClauses(words).every(({ from }) => {
+    const [word = '', next = '', afterNext, third] = words.slice(from, from + 4)
+    const key = ['INDEX', 'KEY', 'CONSTRAINT', 'FOREIGN', 'CHECK'].includes(next)
+    return (
+      (word === 'ADD' && next !== 'PRIMARY' && !(next === 'CONSTRAINT' && (afterNext === 'PRIMARY' || third === 'PRIMARY'))) ||
+      (word === 'DROP' && key) ||
+      (word === 'RENAME' && (next === 'INDEX' || next === 'KEY')) ||
+      (word === 'ALTER' && (next === 'INDEX' || next === 'CHECK' || next === 'CONSTRAINT')) ||
+      ['ALGORITHM', 'LOCK', 'COMMENT'].includes(word)
+    )
+  })
 }
 
-/** Whether the last part of the name behind ALTER [ONLINE] TABLE [IF EXISTS] ends at `at`. */
-function isTableName(words: readonly string[], at: number): boolean {
-  let i = words.indexOf('TABLE') + 1
-  if (words[i] === 'IF') i += 2
-  while (words[i + 1] === '.') i += 2
-  return at === i
+/** Where the clauses of an ALTER [ONLINE] TABLE [IF EXISTS] begin and end among its words: the first stands behind the table's name, each further one behind a comma. */
+export function alterClauses(words: readonly string[]): { readonly from: number; readonly to: number }[] {
+  const clauses: { from: number; to: number }[] = []
+  let from = words.indexOf('TABLE') + 1
+  if (words[from] === 'IF') from += 2
+  while (words[from + 1] === '.') from += 2
+  from++
+  let depth = 0
+  for (let at = from; at < words.length; at++) {
+    const word = words[at]
+    if (word === '(') depth++
+    else if (word === ')') depth--
+    else if (word === ',' && depth === 0) {
+      clauses.push({ from, to: at })
+      from = at + 1
+    }
+  }
+  if (from < words.length) clauses.push({ from, to: words.length })
+  return clauses
 }
 
 /** The statement for a target: names qualified by the source's schema are qualified by the target's. Null: it names another schema, and would act there. */
