@@ -222,7 +222,8 @@ export async function rebuildKeys(
       clauses.length === 0
         ? []
         : keysOf(parseTableDefinition(`CREATE TABLE ${quoteIdentifier(table)} (\n  \`x\` int,\n  ${clauses.join(',\n  ')}\n)`))
-    const [now, later] = [waiting.filter(({ name }) => concerns(keys, name)), waiting.filter(({ name }) => !concerns(keys, name))]
+    const now = waiting.filter(({ name }) => concerns(keys, name))
+    const later = waiting.filter((key) => !now.includes(key))
     if (now.length === 0 && later.length > 0) continue
     try {
       await addMissingKeys(conn, quoted, now, ({ name }) => drops(keys, name))

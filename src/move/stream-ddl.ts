@@ -267,6 +267,10 @@ export class StreamDdl {
     const { record, source, targets, alone, clock, signal, failpoints, onWaiting, watch } = this.#options
     const executed: ExecutedOn[] = []
     const at = place.coordinate()
+    const keys = keysConcerned(event)
+    const referredTo = tablesReferredTo(event)
+    const refersToMoved =
+      referredTo !== null && referredTo.length > 0 && referredTo.every((table) => place.plans.has(planName(place, table)))
     for (const [i, openTarget] of targets.entries()) {
       const { meta, name, on, address, xaLane, epoch, mode } = openTarget
       const schema = record.targets[i]?.schema ?? ''
@@ -279,8 +283,6 @@ export class StreamDdl {
       const tables = objects.map((object) => object.name)
       // By the names that servers tell and `#madeBy` asks for, where the statement spells them otherwise (lower_case_table_names).
       const defined = tables.map((table) => planName(place, table))
-      const keys = keysConcerned(event)
-      const referredTo = tablesReferredTo(event)
       const prepare = async (): Promise<string | null> => {
         const about: { of?: string; keys: KeysConcerned }[] = verb.toUpperCase() === 'TRUNCATE' ? [] : tables.map((of) => ({ of, keys }))
         // A foreign key asks for one of the table that it refers to.
@@ -299,8 +301,7 @@ export class StreamDdl {
         try {
           for (const set of session) await conn.query(set)
           // Rows that a new foreign key refers to may be still to come; they are looked at when the copy is done (`orphans.ts`). Without checks MySQL takes one to a table that is not there.
-          const mayCome = referredTo?.length !== 0 && referredTo?.every((table) => place.plans.has(planName(place, table)))
-          if (mayCome === true && (place.copying.size > 0 || mode === 'several-sources'))
+          if (refersToMoved && (place.copying.size > 0 || mode === 'several-sources'))
             await conn.query('SET @@session.foreign_key_checks=0')
           for (const table of tables) await announceDdl(meta, verb, schema, table)
           await conn.query(text)
