@@ -249,7 +249,7 @@ export class ChunkReader {
 
   #keyLiteral(batch: RowBatch, row: number): string {
     const columns = this.#table.keyColumns.map((_, i) => i)
-    const out = Buffer.allocUnsafe(this.#encoder.bytesMaxOf(batch, row, columns) + columns.length)
+    const out = Buffer.allocUnsafe(this.#encoder.bytesMaxOf(batch, row, columns))
     const end = this.#encoder.encodeSome(batch, row, columns, out, 0)
     return out.toString('latin1', 0, end)
   }

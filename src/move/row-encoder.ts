@@ -51,14 +51,14 @@ export class RowEncoder {
     return bytes
   }
 
-  /** Most bytes that `encodeSome` may write for these columns. */
+  /** Most bytes that `encodeSome` may write for these columns, commas too. */
   bytesMaxOf(batch: RowBatch, row: number, columns: readonly number[]): number {
     let bytes = 0
     for (const column of columns) bytes += this.#cellBytesMax(batch, row, column)
     return bytes
   }
 
-  /** Twice the cell; of a long one, what it takes: rows of megabytes are not to be in memory twice as large as they are. */
+  /** With the comma behind it: twice the cell; of a long one, what it takes: rows of megabytes are not to be in memory twice as large as they are. */
   #cellBytesMax(batch: RowBatch, row: number, column: number): number {
     const { data, spans, width } = batch
     const at = 2 * (row * width + (this.#places[column] as number))

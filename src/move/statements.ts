@@ -14,7 +14,7 @@
  */
 import { quoteQualified } from '../sql/quote.ts'
 import { fieldsIn, fieldsMax } from './json-literal.ts'
-import { imagesBytes, rowText, type Change, type Round, type RowLiteral } from './pending.ts'
+import { imagesBytes, type Change, type Round, type RowLiteral } from './pending.ts'
 import type { StatementBytes } from '../mysql/statement.ts'
 import { LiteralKind, type TablePlan } from './table-plan.ts'
 
@@ -225,7 +225,7 @@ function batches<Printed>(
 
 /** A row of bytes goes as it is, between what stands around it. */
 function statementOf(parts: readonly RowLiteral[]): StatementBytes {
-  if (!parts.some((part) => typeof part !== 'string')) return bytesOfTexts(parts.map(rowText))
+  if (parts.every((part) => typeof part === 'string')) return bytesOfTexts(parts)
   return parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : part))
 }
 

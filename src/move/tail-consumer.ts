@@ -8,12 +8,14 @@
 import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
 import type { BeginEvent, Coordinates, GroupEnd, RowsEvent, Tail, TailEvent } from '../binlog/source.ts'
+import type { RowBatch } from '../mysql/connection.ts'
 import { moveErrors } from './errors.ts'
 import { Doing } from './doing.ts'
 import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
 import { changeBytes, largeRowBytes, type Change, type RowLiteral, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
+import type { RowEncoder } from './row-encoder.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 import type { TailConsumerOptions } from './tail-consumer-options.ts'
@@ -260,7 +262,7 @@ export class TailConsumer {
     const compiled = this.#tables.of(event.table)
     if (compiled === 'skip') return false
     this.#groupRows += event.length
-    const { encoder, plan } = compiled
+    const { encoder, plan, keyColumns, shardColumns } = compiled
     const { before, after } = event
     const { router, severalSources, targets } = this.#options
     const afterTargets = after === null ? null : router.route(encoder, after)
@@ -270,11 +272,7 @@ export class TailConsumer {
       let oldKey: string | null = null
       let newKey: string | null = null
       let newRow: RowLiteral | null = null
-      if (before !== null) {
-        const out = this.#roomFor(encoder.bytesMaxOf(before, row, compiled.keyColumns))
-        const end = encoder.encodeSome(before, row, compiled.keyColumns, out, 0)
-        oldKey = out.toString('latin1', 0, end)
-      }
+      if (before !== null) oldKey = this.#literals(encoder, before, row, keyColumns)
       if (after !== null) {
         const bytesMax = encoder.bytesMax(after, row)
         const large = bytesMax > largeRowBytes
@@ -300,15 +298,15 @@ export class TailConsumer {
       if (after !== null && to === nowhere) this.#unroutable(compiled, after, row, newKey ?? '')
       const same = from === to && oldKey === newKey
       if (oldKey !== null && !same) {
-        const images = severalSources[from] === true && before !== null ? [this.#shardLiteral(compiled, before, row)] : null
+        const images = severalSources[from] === true && before !== null ? [this.#literals(encoder, before, row, shardColumns)] : null
         this.#push(from, { table: plan, key: oldKey, row: null, images })
       }
       if (newKey !== null && after !== null) {
         let images: string[] | null = null
         if (severalSources[to] === true) {
-          images = [this.#shardLiteral(compiled, after, row)]
+          images = [this.#literals(encoder, after, row, shardColumns)]
           if (same && before !== null) {
-            const old = this.#shardLiteral(compiled, before, row)
+            const old = this.#literals(encoder, before, row, shardColumns)
             if (old !== images[0]) images.push(old)
           }
         }
@@ -323,10 +321,10 @@ export class TailConsumer {
     this.#groupBytes += changeBytes(change)
   }
 
-  #shardLiteral(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number): string {
-    const { encoder, shardColumns } = compiled
-    const out = this.#roomFor(encoder.bytesMaxOf(batch, row, shardColumns))
-    const end = encoder.encodeSome(batch, row, shardColumns, out, 0)
+  /** Of some columns, separated by commas. */
+  #literals(encoder: RowEncoder, batch: RowBatch, row: number, columns: readonly number[]): string {
+    const out = this.#roomFor(encoder.bytesMaxOf(batch, row, columns))
+    const end = encoder.encodeSome(batch, row, columns, out, 0)
     return out.toString('latin1', 0, end)
   }
 
@@ -335,8 +333,8 @@ export class TailConsumer {
     return this.#scratch
   }
 
-  #unroutable(compiled: Compiled, batch: NonNullable<RowsEvent['before']>, row: number, key: string): never {
-    throw moveErrors.unroutable({ ...this.#where(compiled.plan), key, shardKey: this.#shardLiteral(compiled, batch, row) })
+  #unroutable({ plan, encoder, shardColumns }: Compiled, batch: RowBatch, row: number, key: string): never {
+    throw moveErrors.unroutable({ ...this.#where(plan), key, shardKey: this.#literals(encoder, batch, row, shardColumns) })
   }
 
   #control(event: RowsEvent): void {
