@@ -2,26 +2,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock, type Clock } from '../base/clock.ts'
-import { clientText } from '../binlog/client-text.ts'
-import { classifyQuery } from '../binlog/query-classify.ts'
-import type { QuerySession } from '../binlog/query-session.ts'
 import type { Coordinates, Position, Tail, TailEvent } from '../binlog/source.ts'
 import type { ConnectOptions } from '../mysql/connection.ts'
 import { StatementsAhead } from './ddl-ahead.ts'
-
-const session: QuerySession = {
-  complete: true,
-  flags: 0,
-  sqlMode: 0n,
-  charset: { client: 45, connection: 45, server: 8 },
-  timeZone: null,
-  lcTimeNames: null,
-  databaseCollation: null,
-  explicitDefaultsForTimestamp: null,
-  utf8mb4Collation: null,
-  micros: 0,
-  alter: 'whole',
-}
+import { ddlEvent } from './testkit/ddl-event.ts'
 
 /** A binlog of groups of a hundred bytes: statements, control markers and what is looked past. A place is a number of groups. */
 class Binlog {
@@ -64,8 +48,7 @@ class Binlog {
       const at = place(from + i)
       yield { kind: 'begin', at } as TailEvent
       if (typeof group === 'string') {
-        const text = Buffer.from(group)
-        yield { kind: 'query', statement: classifyQuery(clientText(text, 45), 'app'), text, schema: 'app', session, startedAt: 0, at }
+        yield { ...ddlEvent(group), at }
       } else if (group !== null) {
         const after = { rows: () => [[Buffer.from('1'), Buffer.from(String(group))]] }
         yield { kind: 'rows', table: { schema: '_shardwright', name: 'control_marker' }, after, at } as unknown as TailEvent

@@ -1,23 +1,11 @@
 /** A statement as a tail brings it, of schema `app`. */
 import { clientText } from '../../binlog/client-text.ts'
 import { classifyQuery } from '../../binlog/query-classify.ts'
-import type { QuerySession } from '../../binlog/query-session.ts'
+import { parseQuerySession, type QuerySession } from '../../binlog/query-session.ts'
 import type { QueryEvent } from '../../binlog/source.ts'
 
 export const utf8mb4 = { client: 45, connection: 45, server: 8 }
-const plain: QuerySession = {
-  complete: true,
-  flags: 0,
-  sqlMode: 0n,
-  charset: utf8mb4,
-  timeZone: null,
-  lcTimeNames: null,
-  databaseCollation: null,
-  explicitDefaultsForTimestamp: null,
-  utf8mb4Collation: null,
-  micros: 0,
-  alter: 'whole',
-}
+const plain: QuerySession = { ...parseQuerySession(Buffer.alloc(0)), flags: 0, sqlMode: 0n, charset: utf8mb4 }
 
 export function ddlEvent(sql: string | Buffer, session: Partial<QuerySession> = {}): QueryEvent {
   const text = typeof sql === 'string' ? Buffer.from(sql) : sql
