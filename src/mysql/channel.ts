@@ -121,28 +121,25 @@ export class Channel {
 
   /** Writes a command's frames and queues who takes its answer. Frames in pieces are megabytes. */
   send(frames: Buffer | readonly Buffer[], exchange: Exchange): void {
-    if (this.#closed || this.#closing) {
-      exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
-      return
-    }
-    this.#take(exchange)
+    if (!this.#takes(exchange)) return
     if (Buffer.isBuffer(frames)) this.#out.write(frames)
     else this.#out.writeSliced(frames)
   }
 
   /** The same of a small command that another one follows at once (BEGIN before a transaction's first statement): both go out in one write. When none follows, it goes by itself. */
   sendAhead(frames: Buffer, exchange: Exchange): void {
-    if (this.#closed || this.#closing) {
-      exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
-      return
-    }
-    this.#take(exchange)
-    this.#out.writeAhead(frames)
+    if (this.#takes(exchange)) this.#out.writeAhead(frames)
   }
 
-  #take(exchange: Exchange): void {
+  /** Queues who takes the answer; false: nothing is sent any more, and it was told so. */
+  #takes(exchange: Exchange): boolean {
+    if (this.#closed || this.#closing) {
+      exchange.fail(new ConnectionLost('nothingSent', this.server, this.#error))
+      return false
+    }
     this.#queue.push(exchange)
-    if (this.#queue.length - this.#head === 1) this.#readFor(exchange)
+    if (this.outstanding === 1) this.#readFor(exchange)
+    return true
   }
 
   /** Expects an answer without having sent anything: the greeting. */

@@ -31,7 +31,7 @@ export class Outgoing {
 
   /** False: wait for `drain` before there is more. */
   write(bytes: Buffer): boolean {
-    if (!this.#slicing) return this.#socket.write(this.#ahead === null ? bytes : this.#behindAhead(bytes))
+    if (!this.#slicing) return this.#socket.write(this.#behindAhead(bytes))
     this.#flush()
     this.#waiting.push(bytes)
     return false

@@ -10,7 +10,7 @@ import type { Writer } from './writer.ts'
 /** The row in the text protocol's bytes. */
 export function decodeBinaryRow(data: Buffer, start: number, end: number, columns: readonly ValueType[]): (Buffer | null)[] {
   const r = new Reader(data, start + 1, end)
-  const bitmap = r.bytes((columns.length + 9) >> 3)
+  const bitmap = r.bytes(bitmapBytes(columns.length))
   const row: (Buffer | null)[] = []
   for (let i = 0; i < columns.length; i++) {
     const bit = i + 2
@@ -89,7 +89,7 @@ function bitmapBytes(columns: number): number {
 export function writeBinaryRow(w: Writer, columns: readonly ValueType[], row: readonly (Buffer | null)[]): Writer {
   w.u8(0)
   const bitmapAt = w.length
-  w.zeros((columns.length + 9) >> 3)
+  w.zeros(bitmapBytes(columns.length))
   for (let i = 0; i < columns.length; i++) {
     const cell = row[i]
     const bit = i + 2
