@@ -40,7 +40,7 @@ export function scanBinaryRow(
       spans[at++] = -1
       continue
     }
-    const next = pos + valueBytes(data, pos, (columns[i] as ValueType).type)
+    const next = pos + valueBytes(data, pos, end, (columns[i] as ValueType).type)
     if (!(next <= end)) throw wireErrors.malformed({ detail: `column ${i} of ${width} reaches past its row` })
     spans[at++] = pos
     spans[at++] = next

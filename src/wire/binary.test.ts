@@ -86,6 +86,16 @@ test('a row that ends elsewhere than its columns say is refused', () => {
     () => scanBinaryRow(Buffer.concat([data, data]), 0, 2 * data.length, columns, new Int32Array(4), 0),
     /after the last of 2 columns/,
   )
+  for (const [length, refused] of [
+    [[0xfd, 1], '3 bytes wanted'],
+    [[0xfe, 1, 0], '8 bytes wanted'],
+    [[0xfb, 0, 0, 0, 0, 0, 0, 0, 0], 'begins with 0xfb'],
+    [[0xff, 0, 0, 0, 0, 0, 0, 0, 0], 'begins with 0xff'],
+  ] as const)
+    assert.throws(() => scanBinaryRow(Buffer.from([0, 0, ...length]), 0, 2 + length.length, columns.slice(1), new Int32Array(2), 0), {
+      code: 'SW-WIRE-001',
+      message: new RegExp(refused),
+    })
 })
 
 test('every double and float survives', () => {

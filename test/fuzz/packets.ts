@@ -3,7 +3,8 @@ import assert from 'node:assert/strict'
 import { isSwError } from '../../src/base/errors.ts'
 import { AnswerScanner } from '../../src/wire/answer.ts'
 import { decodeAuthMoreData, decodeAuthSwitch } from '../../src/wire/auth-messages.ts'
-import { decodeBinaryRow } from '../../src/wire/binary-row.ts'
+import { decodeBinaryRow, scanBinaryRow } from '../../src/wire/binary-row.ts'
+import type { ValueType } from '../../src/wire/binary-values.ts'
 import { capability } from '../../src/wire/capabilities.ts'
 import { decodeChangeUser } from '../../src/wire/change-user.ts'
 import { decodeColumnDefinition } from '../../src/wire/column-definition.ts'
@@ -47,21 +48,13 @@ const readers: readonly Reader[] = [
   ['auth more data', (bytes) => decodeAuthMoreData(bytes)],
   ['column definition', (bytes) => decodeColumnDefinition(bytes, 0, bytes.length)],
   ['text row', (bytes, random) => decodeTextRow(bytes, 0, bytes.length, random.below(9))],
+  ['binary row', (bytes, random) => decodeBinaryRow(bytes, 0, bytes.length, columns(random))],
   [
-    'binary row',
-    (bytes, random) =>
-      decodeBinaryRow(
-        bytes,
-        0,
-        bytes.length,
-        Array.from({ length: random.below(9) }, () => ({
-          type: random.pick(types),
-          unsigned: false,
-          flags: 0,
-          decimals: 0,
-          charset: 33,
-        })) as never,
-      ),
+    'binary row as it was sent',
+    (bytes, random) => {
+      const some = columns(random)
+      scanBinaryRow(bytes, 0, bytes.length, some, new Int32Array(2 * some.length), 0)
+    },
   ],
   ['session changes', (bytes) => decodeSessionChanges(bytes)],
   ['statement id', (bytes) => decodeStmtId(bytes)],
@@ -70,6 +63,10 @@ const readers: readonly Reader[] = [
   ['local infile', (bytes) => decodeLocalInfile(bytes, 0, bytes.length)],
   ['answer', (bytes, random) => scanned(bytes, random)],
 ]
+
+function columns(random: Random): ValueType[] {
+  return Array.from({ length: random.below(9) }, () => ({ type: random.pick(types), flags: 0, decimals: 0, length: 0 }))
+}
 
 const whole: readonly Buffer[] = [
   encodeHandshakeResponse({
