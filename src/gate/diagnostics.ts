@@ -2,12 +2,10 @@
  * What SHOW WARNINGS says over shards, or as a prepared statement: of the session's last statement, from the connection that it ran on, and only as long as that is the
  * session's. A PREPARE is a statement of its own to a shared connection, which may go to anybody before the execution: what is asked for is taken before it.
  */
-import type { Lexed } from '../sql/lexer.ts'
 import type { Backend } from './backend.ts'
-import { readsNoTable, type Passthrough } from './passthrough.ts'
+import type { Passthrough } from './passthrough.ts'
 import type { Runner } from './runner.ts'
 import { warningsOf, type Warning } from './scatter-warnings.ts'
-import { Words } from './statement-words.ts'
 
 /** Keeps it in `connections.said` until the next statement. */
 export async function takeDiagnostics(runner: Runner): Promise<readonly (readonly (string | null)[])[]> {
@@ -37,11 +35,11 @@ const ofTransactions = new Set<Passthrough['kind']>(['begin', 'commit', 'rollbac
  *
  * @param onOwn the session's connection is its own and is sent all of this: it knows
  */
-export function leavesDiagnostics(passthrough: Passthrough, lexed: () => Lexed, onOwn: boolean): boolean {
+export function leavesDiagnostics(passthrough: Passthrough, onOwn: boolean): boolean {
   if (ofTransactions.has(passthrough.kind)) return true
-  if (passthrough.kind === 'set') return !onOwn && !new Words(lexed()).has('FROM')
+  if (passthrough.kind === 'set') return !onOwn && passthrough.usesNoTable
   if (passthrough.kind === 'local') return !onOwn
-  return passthrough.kind === 'relay' && passthrough.needsPrevious === null && readsNoTable(lexed(), ['SELECT', 'DO'])
+  return passthrough.kind === 'relay' && passthrough.needsPrevious === null && passthrough.usesNoTable
 }
 
 /** Runs a statement that leaves them. What can't be asked is not left: that is no reason to refuse it. */

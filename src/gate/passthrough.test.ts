@@ -57,6 +57,24 @@ test('promise 11: what may be read again, what waits while held, what keeps a co
   for (const [sql, effect, again, pins] of table) assert.deepEqual(relayed(sql), { effect, again, pins }, sql)
 })
 
+test('what uses no table leaves what the statement before was warned of', () => {
+  const uses = (sql: string): boolean | null => {
+    const p = of(sql)
+    return p.kind === 'relay' || p.kind === 'set' ? !p.usesNoTable : null
+  }
+  for (const sql of ['SELECT 1', 'select @x, NOW()', 'DO SLEEP(0)', 'SET @a = 1', 'SELECT `FROM`']) assert.equal(uses(sql), false, sql)
+  const using = [
+    'SELECT a FROM t',
+    'SELECT f(1)',
+    'DO f(1)',
+    'DO (SELECT a FROM t)',
+    'SET @a = (SELECT a FROM t)',
+    'INSERT INTO t VALUES (1)',
+  ]
+  for (const sql of [...using, 'SHOW TABLES', 'CALL p()']) assert.equal(uses(sql), true, sql)
+  for (const sql of ['COMMIT', 'SELECT CONNECTION_ID()']) assert.equal(uses(sql), null, sql)
+})
+
 test('what the gate keeps or answers itself', () => {
   assert.deepEqual(of('BEGIN'), { kind: 'begin', readOnly: null, snapshot: false })
   assert.deepEqual(of('START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY'), { kind: 'begin', readOnly: true, snapshot: true })

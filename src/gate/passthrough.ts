@@ -52,6 +52,8 @@ export type Relay = {
   readonly dropsSchema: boolean
   /** Its first word is none that the gate knows: it may leave anything, unless the server knows it neither. */
   readonly unread: boolean
+  /** SELECT or DO that reads no table, nor calls what may. */
+  readonly usesNoTable: boolean
 }
 
 export type Passthrough =
@@ -59,7 +61,7 @@ export type Passthrough =
   | { readonly kind: 'begin'; readonly readOnly: boolean | null; readonly snapshot: boolean }
   | { readonly kind: 'commit' | 'rollback'; readonly chain: boolean; readonly release: boolean }
   | { readonly kind: 'savepoint'; readonly verb: 'savepoint' | 'rollback-to' | 'release-savepoint'; readonly name: string }
-  | { readonly kind: 'set'; readonly assignments: SetAssignments }
+  | { readonly kind: 'set'; readonly assignments: SetAssignments; readonly usesNoTable: boolean }
   | { readonly kind: 'use'; readonly keyspace: string }
   | { readonly kind: 'kill'; readonly what: 'connection' | 'query'; readonly id: number }
   | { readonly kind: 'unlock-tables' }
@@ -140,7 +142,7 @@ export function classify(lexed: Lexed): Passthrough {
       return savepointOf(words, lexed, 'release-savepoint', 2)
     case 'SET': {
       if (second === 'PASSWORD' || second === 'ROLE' || second === 'DEFAULT' || second === 'STATEMENT' || second === 'RESOURCE') break
-      return asksLastGtid(words, lexed) ? notTheGtid : { kind: 'set', assignments: parseSet(lexed) }
+      return asksLastGtid(words, lexed) ? notTheGtid : { kind: 'set', assignments: parseSet(lexed), usesNoTable: !words.has('FROM') }
     }
     case 'USE':
       // `USE insights@wide`: to the lexer, what is behind the name is a user variable.
@@ -319,7 +321,8 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   if (unread || leavesState(words, lexed.count, verb, second)) pins.add('server-state')
   else if (verb === 'LOCK' || verb === 'HANDLER' || (verb === 'FLUSH' && (words.has('LOCK') || words.has('EXPORT')))) pins.add('handler')
   if (verb === 'PREPARE' || verb === 'EXECUTE' || verb === 'DEALLOCATE' || (verb === 'DROP' && second === 'PREPARE')) pins.add('unknown')
-  if (routine || (rowVerbs.has(verb) && callsStored(lexed))) pins.add('routine')
+  const stored = rowVerbs.has(verb) && callsStored(lexed)
+  if (routine || stored) pins.add('routine')
   const pure = effect !== 'write' && pins.size === 0 && rereadable(lexed)
   return {
     kind: 'relay',
@@ -339,6 +342,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     asksDrawn,
     dropsSchema: verb === 'DROP' && (second === 'DATABASE' || second === 'SCHEMA'),
     unread,
+    usesNoTable: (verb === 'SELECT' || verb === 'DO') && !stored && !words.has('FROM'),
     accounts: mayConcernAccounts(words, lexed.count),
     rereadable: effect === 'read' && pure,
     onlyLocks: effect === 'lock' && pure,
@@ -389,7 +393,7 @@ function localOf(words: Words, lexed: Lexed): Passthrough | null {
 }
 
 /** It begins no transaction on a server: what was said of the next one stays. */
-export function readsNoTable(lexed: Lexed, verbs: readonly string[] = ['SELECT']): boolean {
+export function readsNoTable(lexed: Lexed): boolean {
   const words = new Words(lexed)
-  return verbs.includes(words.at(0)) && !words.has('FROM') && !callsStored(lexed)
+  return words.at(0) === 'SELECT' && !words.has('FROM') && !callsStored(lexed)
 }

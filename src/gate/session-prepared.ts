@@ -219,11 +219,9 @@ export class PreparedStatements {
   }
 
   /** What an execution relays; null: nothing, the gate answers itself. */
-  relayedBy({ payload }: ClientCommand): { readonly relay: Relay; readonly text: Buffer } | null {
-    const id = payload.length < executeHeadBytes ? null : payload.readUInt32LE(1)
-    const statement = id === null ? undefined : this.#statements.get(id === lastPrepared ? (this.#lastId ?? id) : id)
-    const relay = statement?.passthrough
-    return statement === undefined || relay?.kind !== 'relay' ? null : { relay, text: statement.text }
+  relayedBy({ payload }: ClientCommand): Relay | null {
+    const p = payload.length < executeHeadBytes ? null : this.#found(payload.readUInt32LE(1))?.passthrough
+    return p?.kind === 'relay' ? p : null
   }
 
   /** @param told the statement's text without its literals */
@@ -330,9 +328,13 @@ export class PreparedStatements {
   }
 
   #statement(id: number, name: string): SessionStatement {
-    // MariaDB's clients send an execution along with its PREPARE, before they know the id.
-    const statement = this.#statements.get(id === lastPrepared ? (this.#lastId ?? id) : id)
+    const statement = this.#found(id)
     if (statement === undefined) throw gateErrors.unknownStatementId({ id, command: name })
     return statement
+  }
+
+  /** MariaDB's clients send an execution along with its PREPARE, before they know the id. */
+  #found(id: number): SessionStatement | undefined {
+    return this.#statements.get(id === lastPrepared ? (this.#lastId ?? id) : id)
   }
 }

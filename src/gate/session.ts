@@ -522,7 +522,7 @@ export class Session implements OwnSession {
       if (texts !== null) return this.#each(texts)
     }
     const passthrough = classifyCached(lexed)
-    if (this.#leavesDiagnostics(passthrough, () => lexed))
+    if (this.#leavesDiagnostics(passthrough))
       return leavingDiagnostics(this.#runner, () => {
         const again = lexStatement(sql, modeOf(this.#runner.settings))
         return this.#alone(classifyCached(again), again, sql, c)
@@ -532,18 +532,16 @@ export class Session implements OwnSession {
 
   #execute(c: ClientCommand): Promise<unknown> {
     const execute = (): Promise<unknown> => this.#prepared.execute(c, this.#abort.signal, (shape) => (this.#shape = shape))
-    const statement = this.#runner.mayHaveSaid ? this.#prepared.relayedBy(c) : null
-    if (statement === null) return execute()
-    const lex = (): Lexed => lexStatement(statement.text, modeOf(this.#runner.settings))
-    return this.#leavesDiagnostics(statement.relay, lex) ? leavingDiagnostics(this.#runner, execute) : execute()
+    const relay = this.#runner.mayHaveSaid ? this.#prepared.relayedBy(c) : null
+    return relay !== null && this.#leavesDiagnostics(relay) ? leavingDiagnostics(this.#runner, execute) : execute()
   }
 
   /** There may be some, and it leaves them. */
-  #leavesDiagnostics(passthrough: Passthrough, lex: () => Lexed): boolean {
+  #leavesDiagnostics(passthrough: Passthrough): boolean {
     const { mayHaveSaid, connections, transaction } = this.#runner
     if (!mayHaveSaid || !this.#core.isMariadb) return false
     const sharded = this.#core.watch.view.keyspaces.get(this.keyspace)?.record.sharded === true
-    return leavesDiagnostics(passthrough, lex, !sharded && (connections.pinned || transaction !== null))
+    return leavesDiagnostics(passthrough, !sharded && (connections.pinned || transaction !== null))
   }
 
   /** One statement. */
