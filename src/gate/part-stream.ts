@@ -117,7 +117,6 @@ export async function rowsOnce(connection: Connection, { text, parameters, param
 
 /** Reads away what is left. */
 export async function drain(stream: RowStream): Promise<void> {
-  if (stream.ended) return
   try {
     await stream[Symbol.asyncIterator]().return?.()
   } catch {

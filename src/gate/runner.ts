@@ -307,18 +307,11 @@ export class Runner implements TransactionHost {
     request: Request,
   ): Promise<void> | undefined {
     if (transaction !== null && branch !== null) {
-      if (this.warnings > 0 && !backend.connection.inTransaction) return this.leaveAsked(transaction, branch)
+      if (this.warnings > 0 && !backend.connection.inTransaction) return this.#leaveAsked(transaction, branch)
       this.leaveEnded(transaction, branch)
     } else if (backend.connection.inTransaction) this.adopt(backend, shard)
     else this.connections.done(backend, request.keepAtHand || this.warnings > 0, request.needsPrevious ? 'as before' : this.warnings > 0)
     return undefined
-  }
-
-  /** The same, when what the statement was warned of is known: the connection goes to others then (without autocommit, a read of no table). */
-  async leaveAsked(transaction: Transaction, branch: Branch): Promise<void> {
-    const { connection } = branch.backend
-    if (this.connections.said === null) this.connections.said = await warningsOf(connection).catch(() => null)
-    this.leaveEnded(transaction, branch)
   }
 
   /** The last answer on the branch told that nothing is open there any more. */
@@ -329,6 +322,13 @@ export class Runner implements TransactionHost {
     // Without autocommit, savepoints may stand before anything has begun.
     const kept = !transaction.explicit && transaction.savepoints.length > 0
     if (transaction.branches.size === 0 && this.transaction === transaction && !kept) this.transaction = null
+  }
+
+  /** The same, when what the statement was warned of is known: the connection goes to others then (without autocommit, a read of no table). */
+  async #leaveAsked(transaction: Transaction, branch: Branch): Promise<void> {
+    const { connection } = branch.backend
+    if (this.connections.said === null) this.connections.said = await warningsOf(connection).catch(() => null)
+    this.leaveEnded(transaction, branch)
   }
 
   /** A routine has begun a transaction and left it open: it is the session's, as on a server. */
@@ -355,22 +355,18 @@ export class Runner implements TransactionHost {
     return pool !== undefined && keyspace?.shards.every((shard) => !this.core.pools.owns(shard, agreed, pool)) === true
   }
 
-  /** The same where nothing is to be sent for it. */
-  openedBranch(transaction: Transaction, shard: ShardView, wanted = this.settings.unlimited): Branch | undefined {
-    const known = transaction.branches.get(shard.uid)
-    return known !== undefined && known.backend.signature === wanted ? known : undefined
-  }
-
   /**
    * The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN.
    * @param wanted which settings what runs there is to have
+   * @returns no promise where nothing is to be sent for it
    */
-  async openBranch(transaction: Transaction, shard: ShardView, wanted = this.settings.unlimited): Promise<Branch> {
+  openBranch(transaction: Transaction, shard: ShardView, wanted = this.settings.unlimited): Branch | Promise<Branch> {
     const known = transaction.branches.get(shard.uid)
-    if (known !== undefined) {
-      if (known.backend.signature !== wanted) await this.connections.bringToSettings(known.backend, wanted)
-      return known
-    }
+    if (known === undefined) return this.#openBranch(transaction, shard, wanted)
+    return known.backend.signature === wanted ? known : this.connections.bringToSettings(known.backend, wanted).then(() => known)
+  }
+
+  async #openBranch(transaction: Transaction, shard: ShardView, wanted: string): Promise<Branch> {
     const had = this.connections.known(shard, transaction, false)
     const enters = had === undefined && isCountedAt(shard)
     const backend = had ?? (await (enters ? this.#takeFor(transaction, shard, wanted) : this.connections.take(shard, wanted)))

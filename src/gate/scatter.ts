@@ -85,11 +85,8 @@ export class Scatter {
     await Promise.all(
       parts.map(async (part, i) => {
         try {
-          const branch =
-            transaction === null
-              ? null
-              : (this.#runner.openedBranch(transaction, part.shard, wanted) ??
-                (await this.#runner.openBranch(transaction, part.shard, wanted)))
+          const opening = transaction === null ? null : this.#runner.openBranch(transaction, part.shard, wanted)
+          const branch = opening instanceof Promise ? await opening : opening
           // Whatever becomes of it: a part that is refused keeps locks.
           if (branch !== null && options.effect === 'lock') branch.locked = true
           if (branch !== null && options.mayWrite) branch.wrote = true
