@@ -207,10 +207,9 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   let drawn = 0
   let firstId: bigint | null = null
   let lastShard: S | null = null
-  let lastId: bigint | null = null
+  let lastDrawn: bigint | null = null
   const mayMeet = rows.length > 1 && (plan.insert?.ignore === true || plan.insert?.onDuplicate === true)
   const drawnIds: { id: bigint; shard: S }[] = []
-  let ofSeveral: Routed<S>['ofSeveral']
   const sequenced = plan.insert?.sequence != null
   const counted = plan.insert?.counted ?? null
   const entries: LookupEntry[] = []
@@ -233,11 +232,10 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
     if (plan.insert !== null) entries.push(...entriesOfRow(plan.insert, row, keyspaceId, id, inputs))
     const shards = shardsOfRow(row, keyspaceId, inputs)
     lastShard = shards === 'all' ? null : shards
-    lastId = id === null && plan.insert?.onDuplicate === false ? givenId(row, inputs) : null
+    lastDrawn = id
     if (shards === 'all') everywhere.push(text as Piece[])
     else {
       if (id !== null && mayMeet) drawnIds.push({ id, shard: shards })
-      if (mayMeet) ofSeveral = { drawn: drawnIds, last: { id: id ?? givenId(row, inputs), shard: shards } }
       const list = byShard.get(shards)
       if (list === undefined) byShard.set(shards, [text as Piece[]])
       else list.push(text as Piece[])
@@ -251,8 +249,11 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   if (plan.scatter.kind === 'refused' && byShard.size + everywhere.length > 1) throw planErrors.refused({ ...plan.scatter.refusal })
   const targets = everywhere.length > 0 ? inputs.shards : inputs.shards.filter((shard) => byShard.has(shard))
   const sends = targets.map((shard) => send(text, inputs, shard, null, everywhere.length > 0 ? everywhere : (byShard.get(shard) ?? [])))
-  const named = lastShard === null ? {} : { lastRowAt: targets.indexOf(lastShard) }
-  return { sends, merge: null, firstId, entries, lastId, ...named, ...(ofSeveral === undefined ? {} : { ofSeveral }) }
+  const lastGiven = lastDrawn === null ? givenId(rows.at(-1) as InsertRow, inputs) : null
+  const routed = { sends, merge: null, firstId, entries, lastId: plan.insert?.onDuplicate === false ? lastGiven : null }
+  if (lastShard === null) return routed
+  const several = mayMeet ? { ofSeveral: { drawn: drawnIds, last: { id: lastDrawn ?? lastGiven, shard: lastShard } } } : {}
+  return { ...routed, lastRowAt: targets.indexOf(lastShard), ...several }
 }
 
 function withId(pieces: readonly Piece[], slot: Slot): Piece[] {
