@@ -114,8 +114,7 @@ async function fillStep(
   inputs: RouteInputs<ShardView>,
   bytesMax: number,
 ): Promise<number> {
-  let parts = partsOf(step, inputs, step.filters)
-  const load = async (columns: readonly ColumnInfo[]): Promise<number> => {
+  const load = async (parts: ReturnType<typeof partsOf>, columns: readonly ColumnInfo[]): Promise<number> => {
     for (const values of step.wanted.values()) values.found = new Map()
     const loader = new Loader(step, columns, into, made, bytesMax)
     const list = columns.map((column) => fetched(step.plan.alias, column)).join(', ')
@@ -141,22 +140,22 @@ async function fillStep(
     return loader.bytes
   }
   const empty = async (): Promise<unknown> => await into.connection.query(`DELETE FROM ${quoteIdentifier(step.name)}`)
-  const stored = async (): Promise<number> => {
+  const stored = async (filters: Step['filters']): Promise<number> => {
+    const parts = partsOf(step, inputs, filters)
     try {
-      return await load(step.plan.columns)
+      return await load(parts, step.plan.columns)
     } catch (error) {
       if (!(error instanceof StoreError) || step.plan.columns.length === step.plan.all.length)
         throw error instanceof StoreError ? notStored(step, error.cause) : error
       await empty()
-      return await load(step.plan.all)
+      return await load(parts, step.plan.all)
     }
   }
   const before = readers.warnings
-  const bytes = await stored()
+  const bytes = await stored(step.filters)
   if (!into.written || readers.warnings === before || step.filters.length === 0) return bytes
-  parts = partsOf(step, inputs, [])
   await empty()
-  return await stored()
+  return await stored([])
 }
 
 /** What is asked of each shard: the step's own conditions, and the values that earlier steps left possible. */

@@ -1,10 +1,10 @@
 /** Rows of a write that is put together at one place, stored as its table would hold them. */
-import type { Connection, Result } from '../mysql/connection.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { scratchKey, unlessReopened } from './gather-fill.ts'
 import { executedOnce } from './part-stream.ts'
 import type { Executed } from './scatter-parts.ts'
-import { nothingSaid, warningsOf, type Stored } from './scatter-warnings.ts'
+import { storedOf, type Stored } from './scatter-warnings.ts'
 
 /**
  * What a query answers, in a table of its own whose columns are as those of a table: values are converted as there.
@@ -25,14 +25,8 @@ export async function storeRows(
     `CREATE TEMPORARY TABLE _sw_rows (${scratchKey}) AS SELECT ${made} FROM ${from} t LEFT JOIN ${from} o ON FALSE LIMIT 0`,
   )
   const into = Buffer.from(`INSERT ${ignore ? 'IGNORE ' : ''}INTO _sw_rows (${names}) `)
-  const { warnings } = await asked(scratch, { ...query, text: Buffer.concat([into, query.text]) })
-  return warnings === 0 ? nothingSaid : { count: warnings, list: await warningsOf(scratch) }
-}
-
-async function asked(connection: Connection, text: Executed): Promise<Result> {
-  try {
-    return await executedOnce(connection, text)
-  } catch (error) {
+  const result = await executedOnce(scratch, { ...query, text: Buffer.concat([into, query.text]) }).catch((error: unknown) => {
     throw unlessReopened(error)
-  }
+  })
+  return await storedOf(scratch, result)
 }

@@ -20,7 +20,7 @@ import { executedOnce } from './part-stream.ts'
 import type { Part } from './scatter-parts.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { WriteSummary } from './scatter-summary.ts'
-import { nothingSaid, warningsOf, type Stored } from './scatter-warnings.ts'
+import { storedOf, type Stored } from './scatter-warnings.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 type Moved = Extract<GatherUse, { kind: 'moved' }>
@@ -54,7 +54,7 @@ export async function movedRows(
   // MariaDB 10.11 takes every column of an altered temporary table for given, until it is read into itself: none would take the time of the client's UPDATE (*tried*).
   if (scratch.flavour === 'mariadb') await scratch.query(`INSERT IGNORE INTO ${filled} (_sw_n) SELECT _sw_n FROM ${filled} WHERE FALSE`)
   const result = await executedOnce(scratch, ofClient(place))
-  const warnings = result.warnings === 0 ? nothingSaid : { count: result.warnings, list: await warningsOf(scratch) }
+  const warnings = await storedOf(scratch, result)
   const said: WriteSummary = {
     affectedRows: result.kind === 'ok' ? result.affectedRows : 0n,
     insertId: 0n,

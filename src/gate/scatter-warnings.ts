@@ -2,7 +2,7 @@
  * The warnings of a statement that ran on several shards, as one server would give them: those of rows are added up; what is said of the
  * statement's text (a deprecated function) every shard says, and one server once: when a prepared statement is prepared, not when it is executed.
  */
-import type { Connection } from '../mysql/connection.ts'
+import type { Connection, Result } from '../mysql/connection.ts'
 
 export type Warning = readonly [level: string | null, code: string | null, message: string | null]
 
@@ -20,6 +20,11 @@ export async function warningsOf(connection: Connection): Promise<Warning[]> {
   const result = await connection.query('SHOW WARNINGS')
   if (result.kind !== 'rows') return []
   return result.rows.map(([level, code, message]) => [level?.toString() ?? null, code?.toString() ?? null, message?.toString() ?? null])
+}
+
+/** While the connection has them still. */
+export async function storedOf(connection: Connection, { warnings }: Result): Promise<Stored> {
+  return warnings === 0 ? nothingSaid : { count: warnings, list: await warningsOf(connection) }
 }
 
 /** Of a value that is no number, or no time: 'a' of a comparison, or a row's. */
