@@ -82,7 +82,8 @@ export async function askedSchemata(
   const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: core.isMariadb })
   if (told === null && calls.length === 0 && shown === own) return null
   const isElsewhere = target !== session && needs.schemas.length === 0
-  const origins = told === null ? null : await originsOf(core, runner, target, text, signal)
+  // What EXPLAIN answers has columns of its own, and a write none of these.
+  const origins = told === null || statement.kind !== 'query' ? null : await originsOf(core, runner, target, text, signal)
   return { sql: told ?? text, keyspace: isElsewhere ? target : null, shown, parameters, origins }
 }
 

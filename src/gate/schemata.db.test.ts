@@ -115,6 +115,24 @@ for (const flavour of flavours()) {
       assert.equal(await count(nowhere, 'SELECT COUNT(*) FROM information_schema.SCHEMATA'), keyspaces.length + 2)
     })
 
+    test('where its columns are from is asked for only where they come, once', async () => {
+      const c = await client('renamed')
+      const prepared = async (): Promise<number> =>
+        Number((await world.admin.allText("SHOW GLOBAL STATUS LIKE 'Com_stmt_prepare'"))[0]?.['Value'])
+      const select = "SELECT TABLE_NAME FROM information_schema.TABLES WHERE TABLE_SCHEMA = 'renamed' AND TABLE_NAME = 'none'"
+      for (const [sql, asks] of [
+        [select, flavour === 'mariadb' ? 1 : 0],
+        [`EXPLAIN ${select}`, 0],
+        [`INSERT INTO elders (id, code) SELECT 900, q.* FROM (${select}) q`, 0],
+        [`UPDATE elders SET code = 'a' WHERE code IN (${select})`, 0],
+        [`DELETE FROM elders WHERE code IN (${select})`, 0],
+      ] as const) {
+        const before = await prepared()
+        await c.query(sql)
+        assert.equal((await prepared()) - before, asks, sql)
+      }
+    })
+
     test('nothing of other schemas of the server is shown, nor of keyspaces that the user may not see', async () => {
       for (const [user, database] of [
         ['app', 'shop'],
