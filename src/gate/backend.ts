@@ -252,19 +252,14 @@ export class BackendPool {
       this.#offer(backend)
       return
     }
-    const late = setTimeout(() => connection.destroy(), this.#options.resetMs)
-    Promise.all([connection.reset(), connection.useDatabase(this.#options.schema)]).then(
+    this.#orEnd(connection, Promise.all([connection.reset(), connection.useDatabase(this.#options.schema)])).then(
       () => {
-        clearTimeout(late)
         backend.dirty = false
         backend.signature = ''
         backend.statements.clear()
         this.#offer(backend)
       },
-      () => {
-        clearTimeout(late)
-        connection.destroy()
-      },
+      () => connection.destroy(),
     )
   }
 
@@ -281,12 +276,20 @@ export class BackendPool {
     return true
   }
 
-  /** When that is answered; a server that does not answer is not waited for. Resolves when it was given back. */
+  /** When that is answered. Resolves when it was given back. */
   async giveAfter(backend: Backend, answered: Promise<unknown>): Promise<void> {
-    const late = setTimeout(() => backend.connection.destroy(), this.#options.resetMs)
-    await answered
-    clearTimeout(late)
+    await this.#orEnd(backend.connection, answered)
     this.give(backend)
+  }
+
+  /** A server that does not answer is not waited for. */
+  async #orEnd(connection: Connection, answered: Promise<unknown>): Promise<void> {
+    const late = setTimeout(() => connection.destroy(), this.#options.resetMs)
+    try {
+      await answered
+    } finally {
+      clearTimeout(late)
+    }
   }
 
   #offer(backend: Backend): void {
