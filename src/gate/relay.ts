@@ -3,7 +3,6 @@
  * first rows have not been sent before is held back until it is known whether the statement was refused: what a server
  * refused leaves no trace at the client.
  */
-import { HEADER_BYTES } from '../wire/frames.ts'
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
 import type { Capture } from '../mysql/server-channel.ts'
 import { clientError } from './client-error.ts'
@@ -203,8 +202,4 @@ export class SilentSink implements RelaySink {
   fail(error: Error): void {
     this.#done(error)
   }
-}
-
-export function framePayload(frame: Buffer): Buffer {
-  return frame.subarray(HEADER_BYTES)
 }

@@ -285,11 +285,6 @@ function inKeyOrder(components: readonly ComponentView[], problem: string | null
   return { shards, index, notReady }
 }
 
-/** The component as it is now that covers what `key` named, or undefined when ranges were cut anew. */
-export function componentOf(view: View, shard: ShardView): ComponentView | undefined {
-  return view.keyspaces.get(shard.keyspace)?.components.find((c) => c.key === shard.component.key)
-}
-
 function byKey<T>(snapshot: Snapshot, prefix: string): Map<string, T> {
   const out = new Map<string, T>()
   for (const entry of snapshot.entries.values()) out.set(entry.key.slice(prefix.length), entry.value as unknown as T)
