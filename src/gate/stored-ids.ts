@@ -75,7 +75,7 @@ export class StoredIds implements WriteHooks {
   async #askFirst(results: readonly OkResult[], on: Transaction): Promise<void> {
     const { ofSeveral, sends } = this.#routed
     this.#first = null
-    this.#last = ofSeveral?.last.id ?? null
+    this.#last = ofSeveral?.last ?? null
     for (const [i, { shard }] of sends.entries()) {
       if (results[i]?.affectedRows === 0n) continue
       const drawn = (ofSeveral?.drawn ?? []).filter((one) => one.shard === shard).map(({ id }) => id)
@@ -91,9 +91,10 @@ export class StoredIds implements WriteHooks {
 
   /** Its shard has named none: it was met and left as it was, or the column is no AUTO_INCREMENT there. Whom it met by another key than the id is not known. */
   async #askLast(results: readonly OkResult[], on: Transaction): Promise<void> {
-    const { ofSeveral, lastRowAt } = this.#routed
-    if (lastRowAt === undefined || results[lastRowAt]?.insertId !== 0n || ofSeveral?.last.id == null) return
-    this.#last = await this.#firstOf([ofSeveral.last.id], ofSeveral.last.shard, on)
+    const { ofSeveral, lastRowAt = -1, sends } = this.#routed
+    const at = sends[lastRowAt]
+    if (at === undefined || results[lastRowAt]?.insertId !== 0n || ofSeveral?.last == null) return
+    this.#last = await this.#firstOf([ofSeveral.last], at.shard, on)
   }
 
   async #firstOf(ids: readonly bigint[], shard: ShardView, on: Transaction): Promise<bigint | null> {

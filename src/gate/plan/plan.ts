@@ -418,10 +418,7 @@ export type Routed<S> = {
   /** The id that the client gave that row; null: what the servers say of it is to be believed. */
   readonly lastId?: bigint | null
   /** Of several rows that may be left out, or meet others: what was drawn, in order, and the last row's own, drawn or given (null: not known). */
-  readonly ofSeveral?: {
-    readonly drawn: readonly { readonly id: bigint; readonly shard: S }[]
-    readonly last: { readonly id: bigint | null; readonly shard: S }
-  }
+  readonly ofSeveral?: { readonly drawn: readonly { readonly id: bigint; readonly shard: S }[]; readonly last: bigint | null }
   /** Instead of sends: rows are put together at one place. */
   readonly gather?: GatherPlan
   /** What an INSERT must put into lookups before its rows. */

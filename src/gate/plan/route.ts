@@ -252,7 +252,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
   const lastGiven = lastDrawn === null ? givenId(rows.at(-1) as InsertRow, inputs) : null
   const routed = { sends, merge: null, firstId, entries, lastId: plan.insert?.onDuplicate === false ? lastGiven : null }
   if (lastShard === null) return routed
-  const several = mayMeet ? { ofSeveral: { drawn: drawnIds, last: { id: lastDrawn ?? lastGiven, shard: lastShard } } } : {}
+  const several = mayMeet ? { ofSeveral: { drawn: drawnIds, last: lastDrawn ?? lastGiven } } : {}
   return { ...routed, lastRowAt: targets.indexOf(lastShard), ...several }
 }
 
