@@ -77,6 +77,11 @@ export class Runner implements TransactionHost {
     return this.warnings > 0 || this.connections.said !== null || this.connections.leaving
   }
 
+  /** A statement whose connection is shared left nothing on it: what another session left must not be told. */
+  get leftNothing(): boolean {
+    return this.transaction === null && this.connections.atHand === null && !this.connections.pinned
+  }
+
   get status(): number {
     return sessionStatus(this.settings, this.transaction, this.core)
   }

@@ -262,8 +262,7 @@ export class PreparedStatements {
     const { connections, transaction } = this.#runner
     if (keyspace !== undefined && showsDatabase(keyspace, statement.text) && !connections.pinned && transaction === null)
       return this.#sharded.execute(statement, c, longData, signal)
-    const nothingLeft = connections.atHand === null && !connections.pinned && transaction === null
-    if (p.needsPrevious === 'found-rows' && (nothingLeft || this.#runner.ranElsewhere(keyspace))) throw notTheFoundRows()
+    if (p.needsPrevious === 'found-rows' && (this.#runner.leftNothing || this.#runner.ranElsewhere(keyspace))) throw notTheFoundRows()
     const sent = this.#sent(statement, p)
     if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount))
     const marks = marking(p, connections)

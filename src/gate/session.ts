@@ -652,8 +652,7 @@ export class Session implements OwnSession {
     const runner = this.#runner
     const lex = (): Lexed => lexStatement(sql, modeOf(runner.settings))
     const view = this.#core.watch.view.keyspaces.get(target)
-    // A statement whose connection is shared left nothing on it: what another session left must not be told.
-    const nothingLeft = runner.connections.atHand === null && !runner.connections.pinned && runner.transaction === null
+    const nothingLeft = runner.leftNothing
     const asksElsewhere = relay.needsPrevious != null && runner.ranElsewhere(view)
     if (relay.needsPrevious === 'diagnostics' && (asksElsewhere || runner.connections.leaving)) return this.#diagnostics(relay, sql)
     if (relay.sessionCalls.length > 0) {
