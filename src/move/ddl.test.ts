@@ -5,9 +5,7 @@ import type { QuerySession } from '../binlog/query-session.ts'
 import { ddlForTarget, ddlOutcome, keepsValues, type DdlMode } from './ddl.ts'
 import { sessionSql } from './ddl-session.ts'
 import { judgeQuery } from './query-policy.ts'
-import { ddlEvent, utf8mb4 } from './testkit/ddl-event.ts'
-
-const event = ddlEvent
+import { ddlEvent as event, utf8mb4 } from './testkit/ddl-event.ts'
 
 const outcome = (sql: string, mode: DdlMode, several = false): string => ddlOutcome(mode, event(sql), several, true).kind
 

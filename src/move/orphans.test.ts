@@ -1,20 +1,9 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { OrphanCheck, type Orphans } from './orphans.ts'
-import { planTable } from './table-plan.ts'
-import { intColumn } from './testkit/samples.ts'
+import { intColumn, planOf } from './testkit/samples.ts'
 
-const definitions = [intColumn('id'), intColumn('p')]
-const plan = planTable({
-  schema: 's',
-  name: 'child',
-  reference: false,
-  definitions,
-  key: ['id'],
-  vindex: null,
-  vindexColumns: [],
-  toUtf8: () => null,
-})
+const plan = planOf(['id', 'p'].map(intColumn), ['id'], { name: 'child' })
 const by = { name: 'fk', table: 'child', referenced: 'parent', columns: ['p'], referencedColumns: ['id'] }
 const found = (...keys: string[]): Orphans => ({ by, plan, keys, more: false })
 

@@ -4,21 +4,10 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import { Pending, type Change } from './pending.ts'
 import { orderBy, rangeCondition, roundStatements, statementBytesMax, splitLiterals } from './statements.ts'
-import { planTable } from './table-plan.ts'
-import { intColumn, stampOf } from './testkit/samples.ts'
+import { intColumn, planOf, stampOf } from './testkit/samples.ts'
 import { TouchedKeys } from './touched.ts'
 
-const plan = (key: string[]) =>
-  planTable({
-    schema: 's',
-    name: 't',
-    reference: false,
-    definitions: ['a', 'b', 'o'].map(intColumn),
-    key,
-    vindex: null,
-    vindexColumns: ['o'],
-    toUtf8: () => null,
-  })
+const plan = (key: string[]) => planOf(['a', 'b', 'o'].map(intColumn), key, { vindexColumns: ['o'] })
 const stamp = stampOf({ position: 'p' })
 const one = plan(['a'])
 const change = (key: string, row: string | null, images: string[] | null = null): Change => ({ table: one, key, row, images })

@@ -4,28 +4,11 @@ import fc from 'fast-check'
 import type { RowBatch } from '../mysql/connection.ts'
 import { RowEncoder } from './row-encoder.ts'
 import { splitLiterals } from './statements.ts'
-import { planTable } from './table-plan.ts'
+import { columnOf, planOf } from './testkit/samples.ts'
 
-const column = (name: string, dataType: string) => ({
-  name,
-  dataType,
-  columnType: dataType,
-  charset: null,
-  collation: null,
-  nullable: true,
-  generated: false,
-})
-const plan = planTable({
-  schema: 's',
-  name: 't',
-  reference: false,
-  definitions: [column('v', 'varchar'), column('n', 'int'), column('b', 'bit'), column('j', 'json')],
-  key: ['n', 'v'],
-  vindex: null,
-  vindexColumns: [],
-  toUtf8: () => null,
-  targetFlavour: 'mariadb',
-})
+const column = (name: string, dataType: string) => columnOf(name, dataType, { nullable: true })
+const columns = [column('v', 'varchar'), column('n', 'int'), column('b', 'bit'), column('j', 'json')]
+const plan = planOf(columns, ['n', 'v'], { targetFlavour: 'mariadb' })
 
 /** Cells in key order, as one batch with bytes between them, as packet headers are. */
 function batchOf(rows: (Buffer | null)[][]): RowBatch {

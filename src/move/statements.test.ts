@@ -2,34 +2,15 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createVindex } from '../keyspace/vindexes/create.ts'
-import { stampOf } from './testkit/samples.ts'
+import { columnOf, intColumn, planOf, stampOf } from './testkit/samples.ts'
 import { Pending } from './pending.ts'
 import { statementText } from '../mysql/statement.ts'
 import { fieldsIn, fieldsMax, jsonExpression } from './json-literal.ts'
 import { roundStatements, splitLiterals, upsertStatements } from './statements.ts'
-import { planTable } from './table-plan.ts'
-
-const column = (name: string, dataType: string) => ({
-  name,
-  dataType,
-  columnType: dataType,
-  charset: null,
-  collation: null,
-  nullable: false,
-  generated: false,
-})
 
 function deletes(keyType: string, changes: readonly (readonly [string, readonly string[]])[]): string[] {
-  const table = planTable({
-    schema: 's',
-    name: 't',
-    reference: false,
-    definitions: [column('k', keyType), column('owner', 'bigint')],
-    key: ['k'],
-    vindex: createVindex('hash', 'hash'),
-    vindexColumns: ['owner'],
-    toUtf8: () => null,
-  })
+  const sharded = { vindex: createVindex('hash', 'hash'), vindexColumns: ['owner'] }
+  const table = planOf([columnOf('k', keyType), columnOf('owner', 'bigint')], ['k'], sharded)
   const pending = new Pending()
   for (const [key, images] of changes) pending.add({ table, key, row: null, images })
   return roundStatements(pending.take(stampOf()), 'several-sources', 't', 1)[0]!.deletes.map((statement) => statement.toString('latin1'))
@@ -62,16 +43,7 @@ test('promise 1, 1.6: no DELETE grows with the shard keys that one row has had: 
 })
 
 test('no statement has more columns of JSON_TABLE than a server should make tables for at once', () => {
-  const table = planTable({
-    schema: 's',
-    name: 't',
-    reference: false,
-    definitions: [column('k', 'int'), column('j', 'json')],
-    key: ['k'],
-    vindex: null,
-    vindexColumns: [],
-    toUtf8: () => null,
-  })
+  const table = planOf([intColumn('k'), columnOf('j', 'json')], ['k'])
   const cell = Buffer.from('["base64:type16:BQ==", "base64:type16:BQ=="]\0["e1 BIT", "e2 BIT"]\0')
   const document = jsonExpression(cell, 0, cell.length)
   for (const large of [false, true]) {

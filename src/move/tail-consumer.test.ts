@@ -9,33 +9,14 @@ import { SpannedRows } from '../mysql/spanned-rows.ts'
 import { statementBytes } from '../mysql/statement.ts'
 import type { Change } from './pending.ts'
 import { upsertStatements } from './statements.ts'
-import { planTable } from './table-plan.ts'
-import { stampOf } from './testkit/samples.ts'
+import { columnOf, planOf, stampOf } from './testkit/samples.ts'
 import { TailConsumer } from './tail-consumer.ts'
 import type { TailConsumerOptions } from './tail-consumer-options.ts'
 
 setFlagsFromString('--expose-gc')
 const collect = runInNewContext('gc') as () => void
 
-const column = (name: string, dataType: string) => ({
-  name,
-  dataType,
-  columnType: dataType,
-  charset: null,
-  collation: null,
-  nullable: false,
-  generated: false,
-})
-const plan = planTable({
-  schema: 's',
-  name: 't',
-  reference: true,
-  definitions: [column('id', 'bigint'), column('b', 'longblob')],
-  key: ['id'],
-  vindex: null,
-  vindexColumns: [],
-  toUtf8: () => null,
-})
+const plan = planOf([columnOf('id', 'bigint'), columnOf('b', 'longblob')], ['id'], { reference: true })
 const table = { schema: 's', name: 't', columns: [{ name: 'id' }, { name: 'b' }] } as unknown as RowsEvent['table']
 const at = { file: 'f', offset: 4 }
 const rowBytes = 4 << 20

@@ -75,15 +75,7 @@ test('promise 11: what waited when the connection was cut is never written, and 
 })
 
 test("promise 11: what is sent behind a server's goodbye was not sent, though the end of its stream has not come", () => {
-  const written: Buffer[] = []
-  const socket = new Duplex({
-    read() {},
-    write(chunk: Buffer, _encoding, done) {
-      written.push(chunk)
-      done()
-    },
-  })
-  const channel = new Channel(socket as unknown as Socket, 'here')
+  const { channel, written, socket } = open()
   const closed: (Error | undefined)[] = []
   channel.onClose((error) => closed.push(error))
   socket.emit('data', goodbye)

@@ -2,34 +2,16 @@
 import { test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import type { ColumnDefinition } from '../binlog/source.ts'
 import { keyRangeContains, parseKeyRange } from '../keyspace/key-range.ts'
 import { createVindex } from '../keyspace/vindexes/create.ts'
 import type { VindexValueType } from '../keyspace/vindex.ts'
-import { planTable } from '../move/table-plan.ts'
+import type { TablePlan } from '../move/table-plan.ts'
+import { columnOf, planOf } from '../move/testkit/samples.ts'
 import { countMisplaced } from './placement.ts'
 
-const column = (name: string, dataType: string): ColumnDefinition => ({
-  name,
-  dataType,
-  columnType: dataType,
-  charset: null,
-  collation: null,
-  nullable: true,
-  generated: false,
-})
-
-function plan(vindex: string, params: Record<string, string>, columns: [string, string][]): ReturnType<typeof planTable> {
-  return planTable({
-    schema: 's',
-    name: 't',
-    reference: false,
-    definitions: [column('id', 'bigint'), ...columns.map(([name, type]) => column(name, type))],
-    key: ['id'],
-    vindex: createVindex(vindex, vindex, params),
-    vindexColumns: columns.map(([name]) => name),
-    toUtf8: () => null,
-  })
+function plan(vindex: string, params: Record<string, string>, columns: [string, string][]): TablePlan {
+  const definitions = [['id', 'bigint'] as const, ...columns].map(([name, type]) => columnOf(name, type, { nullable: true }))
+  return planOf(definitions, ['id'], { vindex: createVindex(vindex, vindex, params), vindexColumns: columns.map(([name]) => name) })
 }
 
 const cases: [

@@ -6,10 +6,9 @@ import { statementText, type StatementBytes } from '../../src/mysql/statement.ts
 import type { Chunk, ChunkPart } from '../../src/move/chunk.ts'
 import { Segment } from '../../src/move/chunk.ts'
 import { landingStatements } from '../../src/move/landing-statements.ts'
-import { intColumn, stampOf } from '../../src/move/testkit/samples.ts'
+import { intColumn, planOf, stampOf } from '../../src/move/testkit/samples.ts'
 import type { Change, Pending, Round, Stamp } from '../../src/move/pending.ts'
 import { insertHead, type WriteMode } from '../../src/move/statements.ts'
-import { planTable } from '../../src/move/table-plan.ts'
 import { createVindex } from '../../src/keyspace/vindexes/create.ts'
 
 export type ModelRow = { readonly key: number; readonly shardKey: number; readonly unique: number; readonly value: number }
@@ -17,15 +16,10 @@ export type ModelEvent = { readonly key: number; readonly before: ModelRow | nul
 export type TestCoordinate = { readonly marker: number; readonly groups: number }
 
 const schema = 't'
-export const modelTable = planTable({
-  schema: 's',
+export const modelTable = planOf(['k', 's', 'u', 'v'].map(intColumn), ['k'], {
   name: 'm',
-  reference: false,
-  definitions: ['k', 's', 'u', 'v'].map(intColumn),
-  key: ['k'],
   vindex: createVindex('hash', 'hash'),
   vindexColumns: ['s'],
-  toUtf8: () => null,
 })
 
 /** Keys whose spellings the table's collation equates: 3 and 13 are `c` and `C`. Their bytes, by which the engine knows them, differ. */
