@@ -3,8 +3,8 @@
  * forty that are sent together): nothing takes that back, so it is neither said to be rolled back nor sent again. Here something between the gate and the server makes a BEGIN such a one.
  */
 import assert from 'node:assert/strict'
-import net from 'node:net'
 import { after, before, describe, test } from 'node:test'
+import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { frameCommand } from '../wire/frames.ts'
 import { com } from '../wire/commands.ts'
@@ -17,7 +17,7 @@ const refused = frameCommand(com.query, "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO
 for (const flavour of flavours()) {
   describe(flavour, () => {
     let world: GateOnServer
-    let between: net.Server
+    let network: FaultProxy
     /** How many of these that come are to be refused. */
     let armed = 0
     let met = begin
@@ -27,30 +27,19 @@ for (const flavour of flavours()) {
         flavour,
         keyspaces: { plain: 'plain', wide: { t: 'by id' } },
         tables: ['t (id BIGINT PRIMARY KEY, n INT)'],
-        through: async (port) => {
-          between = net.createServer((client) => {
-            const server = net.connect(port, '127.0.0.1')
-            client.on('data', (sent: Buffer) => {
-              const at = armed > 0 ? sent.indexOf(met) : -1
-              if (at < 0) return server.write(sent)
-              armed--
-              return server.write(Buffer.concat([sent.subarray(0, at), refused, sent.subarray(at + met.length)]))
-            })
-            server.pipe(client)
-            for (const [one, other] of [
-              [client, server],
-              [server, client],
-            ] as const)
-              one.on('error', () => other.destroy()).on('close', () => other.destroy())
-          })
-          await new Promise<void>((resolve) => between.listen(0, '127.0.0.1', resolve))
-          return (between.address() as net.AddressInfo).port
-        },
+        through: async (port) => (network = await FaultProxy.start({ host: '127.0.0.1', port })).port,
       })
+      network.intercept = (sent, _, pass) => {
+        const at = armed > 0 ? sent.indexOf(met) : -1
+        if (at < 0) return false
+        armed--
+        pass(Buffer.concat([sent.subarray(0, at), refused, sent.subarray(at + met.length)]))
+        return true
+      }
     })
     after(async () => {
       await world?.stop()
-      between?.close()
+      await network?.[Symbol.asyncDispose]()
     })
 
     const sum = async (keyspace: string): Promise<number> => {

@@ -20,8 +20,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly host = '127.0.0.1'
   readonly port: number
   target: Target
-  /** Sees what is sent to the target. True: it is not passed on. */
-  intercept: ((bytes: Buffer, from: Socket) => boolean) | null = null
+  /** Sees what is sent to the target. True: it is not passed on; `pass` passes on something else, or the same later. */
+  intercept: ((bytes: Buffer, from: Socket, pass: (bytes: Buffer) => void) => boolean) | null = null
   readonly #server: Server
   readonly #links = new Set<Link>()
   readonly #faults: Fault[] = []
@@ -131,7 +131,8 @@ export class FaultProxy implements AsyncDisposable {
       if (!link.lost) near.destroy()
     })
     far.on('connect', () => {
-      forward(near, far, link, (bytes) => this.intercept?.(bytes, near) === true)
+      const pass = (bytes: Buffer): void => void far.write(bytes)
+      forward(near, far, link, (bytes) => this.intercept?.(bytes, near, pass) === true)
       forward(far, near, link, () => this.#answersLost)
       if (!link.lost) near.resume()
     })
