@@ -86,8 +86,7 @@ for (const flavour of flavours()) {
         const c = await world.session('shop')
         await c.query(`INSERT INTO t VALUES ${rows}`)
         await c.close()
-        one = await world.connect()
-        await one.query('USE one')
+        one = await world.connect({ database: 'one' })
       })
 
       after(async () => {

@@ -1,21 +1,17 @@
 /** What writes say of themselves that are put together at one place (ids, counts, warnings), beside one unsharded server with the same rows. */
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import type { Gate } from './gate.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
-const shards = ['-40', '40-80', '80-c0', 'c0-'].map((name) => ({ name, serverId: 's1', schema: `g_${name.replace('-', '_')}` }))
 /** Ids of a sequence begin here: which one is drawn is not compared. */
 const drawnFrom = 1_000_000n
-const drawn = 'AUTO_INCREMENT'
 /** `plain` has no AUTO_INCREMENT on the shards, as tables have that came from Vitess. */
-const tables = (onShards: boolean): string[] => [
-  `counted (id BIGINT NOT NULL ${drawn} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), UNIQUE KEY (owner))`,
-  `plain (id BIGINT NOT NULL ${onShards ? '' : drawn} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), UNIQUE KEY (owner))`,
+const tables = (schema: string): string[] => [
+  'counted (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), UNIQUE KEY (owner))',
+  `plain (id BIGINT NOT NULL ${schema === 'one' ? 'AUTO_INCREMENT' : ''} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), UNIQUE KEY (owner))`,
   'src (owner INT PRIMARY KEY, given BIGINT, n VARCHAR(20))',
   'by_id (k INT NOT NULL, h INT NOT NULL, id INT PRIMARY KEY, n INT, s VARCHAR(9))',
   'by_all (k INT NOT NULL, h INT NOT NULL, id INT, n INT, s VARCHAR(9), PRIMARY KEY (k, h, id))',
@@ -25,48 +21,34 @@ const rows = Array.from({ length: 24 }, (_, id) => `(${keys[(id * 7) % 10]}, ${i
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
-    let server: TestServer
-    let admin: Connection
-    let gate: Gate
+    let world: GateOnServer
     let c: Connection
     let one: Connection
 
     before(async () => {
-      server = await testServer({ flavour, binlog: false })
-      admin = await connect(server.config)
-      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-      await admin.query("GRANT ALL ON *.* TO sw_gate@'%'")
-      for (const schema of ['one', 'ids', ...shards.map((shard) => shard.schema)]) {
-        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
-        if (schema !== 'ids') for (const table of tables(schema !== 'one')) await admin.query(`CREATE TABLE ${schema}.${table}`)
-      }
-      for (const table of ['counted', 'plain']) {
-        await admin.query(`ALTER TABLE one.${table} AUTO_INCREMENT = ${drawnFrom}`)
-        await admin.query(`CREATE TABLE ids.${table}_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)`)
-        await admin.query(`INSERT INTO ids.${table}_seq VALUES (0, ${drawnFrom}, 100)`)
-      }
-      const store = new MemoryStore()
-      await addServer(store, 's1', server.port, flavour)
-      await addUser(store, 'app', 'secret')
-      await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
       const by = (column: string): object => ({ column_vindexes: [{ column, name: 'hash' }] })
       const sequenced = (table: string): object => ({ ...by('owner'), auto_increment: { column: 'id', sequence: `ids.${table}_seq` } })
-      const vschema = {
-        sharded: true,
-        vindexes: { hash: { type: 'hash' } },
-        tables: { counted: sequenced('counted'), plain: sequenced('plain'), src: by('owner'), by_id: by('k'), by_all: by('k') },
-      }
-      await addKeyspace(store, 'app', shards, { sharded: true, vschema })
-      const started = await startGate(store)
-      gate = started.gate
-      c = await connect({ host: '127.0.0.1', port: started.port, user: 'app', password: 'secret', database: 'app' })
-      one = await connect({ ...server.config, database: 'one' })
+      world = await gateOnServer({
+        flavour,
+        keyspaces: {
+          one: 'one',
+          ids: 'ids',
+          app: {
+            shards: ['-40', '40-80', '80-c0', 'c0-'],
+            vindexes: { hash: { type: 'hash' } },
+            tables: { counted: sequenced('counted'), plain: sequenced('plain'), src: by('owner'), by_id: by('k'), by_all: by('k') },
+          },
+        },
+        tables: (schema) => (schema === 'ids' ? [] : tables(schema)),
+        sequences: { counted: drawnFrom, plain: drawnFrom },
+      })
+      for (const table of ['counted', 'plain']) await world.admin.query(`ALTER TABLE one.${table} AUTO_INCREMENT = ${drawnFrom}`)
+      c = await world.session('app')
+      one = await world.connect({ database: 'one' })
     })
     after(async () => {
       await Promise.all([c?.close(), one?.close()])
-      await gate?.stop()
-      await admin?.close()
-      await server?.[Symbol.asyncDispose]()
+      await world?.stop()
     })
     beforeEach(async () => {
       for (const on of [c, one])

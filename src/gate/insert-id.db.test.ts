@@ -1,15 +1,12 @@
 /** Ids that an INSERT names, beside those of a server with AUTO_INCREMENT; which row has an id is compared, not the id. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
-import type { Connection } from '../mysql/connection.ts'
-import type { Gate } from './gate.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
-const shards = ['-80', '80-'].map((name) => ({ name, serverId: 's1', schema: `i_${name.replace('-', '_')}` }))
 /** `plain` has no AUTO_INCREMENT on the shards, as tables have that came from Vitess; `looked` keeps a lookup. */
-const tables = { plain: '', counted: 'AUTO_INCREMENT', looked: '', looked_counted: 'AUTO_INCREMENT' }
+const onShards = { plain: '', counted: 'AUTO_INCREMENT', looked: '', looked_counted: 'AUTO_INCREMENT' }
+const tables = Object.keys(onShards)
 const columns = (increment: string): string =>
   `(id BIGINT NOT NULL ${increment} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), tag INT, UNIQUE KEY (owner), KEY (tag))`
 
@@ -28,64 +25,48 @@ const statements = [
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
-    let server: TestServer
-    let admin: Connection
-    let gate: Gate
-    let port: number
+    let world: GateOnServer
 
     before(async () => {
-      server = await testServer({ flavour })
-      admin = await connect(server.config)
-      for (const name of ['app', 'sw_gate']) {
-        await admin.query(`CREATE USER ${name}@'%' IDENTIFIED BY '${name === 'app' ? 'secret' : 'gate-secret'}'`)
-        await admin.query(`GRANT ALL ON *.* TO ${name}@'%'`)
-      }
-      for (const schema of ['one', 'ids', ...shards.map((shard) => shard.schema)]) {
-        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
-        if (schema !== 'ids')
-          for (const [table, increment] of Object.entries(tables))
-            await admin.query(`CREATE TABLE ${schema}.${table} ${columns(schema === 'one' ? 'AUTO_INCREMENT' : increment)}`)
-      }
-      const store = new MemoryStore()
-      await addServer(store, 's1', server.port, flavour)
-      await addUser(store, 'app', 'secret')
-      await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
-      const described: [string, object][] = []
-      for (const table of Object.keys(tables)) {
-        await admin.query(`CREATE TABLE ids.${table}_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)`)
-        await admin.query(`CREATE TABLE ids.${table}_tag (tag INT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (tag, id))`)
-        await admin.query(`INSERT INTO ids.${table}_seq VALUES (0, 7, 100)`)
+      const described = (table: string): object => {
         const lookup = table.startsWith('looked') ? [{ columns: ['tag', 'id'], name: `tag_of_${table}` }] : []
-        described.push([
-          table,
-          {
-            column_vindexes: [{ column: 'owner', name: 'hash' }, ...lookup],
-            auto_increment: { column: 'id', sequence: `ids.${table}_seq` },
-          },
-        ])
+        return {
+          column_vindexes: [{ column: 'owner', name: 'hash' }, ...lookup],
+          auto_increment: { column: 'id', sequence: `ids.${table}_seq` },
+        }
       }
       const lookup = (owner: string): object => ({
         type: 'consistent_lookup',
         params: { table: `ids.${owner}_tag`, from: 'tag,id', to: 'keyspace_id' },
         owner,
       })
-      const vindexes = { hash: { type: 'hash' }, tag_of_looked: lookup('looked'), tag_of_looked_counted: lookup('looked_counted') }
-      const vschema = { sharded: true, vindexes, tables: Object.fromEntries(described) }
-      await addKeyspace(store, 'app', shards, { sharded: true, vschema })
-      ;({ gate, port } = await startGate(store))
+      world = await gateOnServer({
+        flavour,
+        keyspaces: {
+          one: 'one',
+          ids: 'ids',
+          app: {
+            shards: ['-80', '80-'],
+            vindexes: { hash: { type: 'hash' }, tag_of_looked: lookup('looked'), tag_of_looked_counted: lookup('looked_counted') },
+            tables: Object.fromEntries(tables.map((table) => [table, described(table)])),
+          },
+        },
+        tables: (schema) =>
+          Object.entries(onShards).map(([table, increment]) =>
+            schema === 'ids'
+              ? `${table}_tag (tag INT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (tag, id))`
+              : `${table} ${columns(schema === 'one' ? 'AUTO_INCREMENT' : increment)}`,
+          ),
+        sequences: { plain: 7, counted: 7, looked: 7, looked_counted: 7 },
+      })
     })
-    after(async () => {
-      await gate?.stop()
-      await admin?.close()
-      await server?.[Symbol.asyncDispose]()
-    })
+    after(() => world?.stop())
 
-    for (const table of Object.keys(tables))
+    for (const table of tables)
       for (const foundRows of [false, true])
         test(`promise 10: ids that INSERTs of ${table} name${foundRows ? ' to a client that counts found rows' : ''}`, async () => {
-          const account = { host: '127.0.0.1', user: 'app', password: 'secret', foundRows }
-          await using own = await connect({ ...account, port: server.port, database: 'one' })
-          await using c = await connect({ ...account, port, database: 'app' })
+          await using own = await world.connect({ database: 'one', foundRows })
+          await using c = await world.session('app', { foundRows })
           for (const on of [own, c]) await on.query(`DELETE FROM ${table}`)
           for (const [sql, label] of statements) {
             const said: unknown[] = []
@@ -104,7 +85,7 @@ for (const flavour of flavours()) {
         })
 
     test('promise 10: an id that the client gave is not LAST_INSERT_ID()', async () => {
-      await using c = await connect({ host: '127.0.0.1', user: 'app', password: 'secret', port, database: 'app' })
+      await using c = await world.session('app')
       await c.query("INSERT INTO counted (owner, body) VALUES (71, 'a')")
       const drawn = await c.value('SELECT id FROM counted WHERE owner = 71')
       for (const clause of ['', " ON DUPLICATE KEY UPDATE body = 'b'"]) {
@@ -115,7 +96,7 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: what is rewritten goes to the shard, also when it is as long as what came', async () => {
-      await using c = await connect({ host: '127.0.0.1', user: 'app', password: 'secret', port, database: 'app' })
+      await using c = await world.session('app')
       const ids: string[] = []
       for (let owner = 1; owner <= 9; owner++) {
         for (const sql of [`INSERT INTO plain VALUES (NULL, ${owner}1, 'a', 1)`, `INSERT INTO plain VALUES(NULL,${owner}2, 'a', 1)`]) {
@@ -131,13 +112,12 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: an execution that draws an id says what a server says, and not what its text would be told', async () => {
-      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
-      await using own = await connect({ ...account, port: server.port, database: 'one' })
-      await using c = await connect({ ...account, port, database: 'app' })
+      await using own = await world.connect({ database: 'one' })
+      await using c = await world.session('app')
       // Bytes that are no text in a parameter for a binary column; on MySQL a text that is warned of where it is prepared.
       const sql = 'INSERT INTO plain (owner, body, raw, tag) VALUES (?, ?, ?, 5) ON DUPLICATE KEY UPDATE body = VALUES(body)'
-      for (const schema of ['one', ...shards.map((shard) => shard.schema)])
-        await admin.query(`ALTER TABLE ${schema}.plain ADD COLUMN raw VARBINARY(20)`)
+      for (const schema of world.schemas)
+        if (schema !== 'ids') await world.admin.query(`ALTER TABLE ${schema}.plain ADD COLUMN raw VARBINARY(20)`)
       const raw = Buffer.from('00ff0a27fe', 'hex')
       const said: unknown[] = []
       for (const on of [own, c]) {
@@ -160,9 +140,8 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: of ids that the client gave over several shards the last is named, and LAST_INSERT_ID() stays', async () => {
-      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
-      await using own = await connect({ ...account, port: server.port, database: 'one' })
-      await using c = await connect({ ...account, port, database: 'app' })
+      await using own = await world.connect({ database: 'one' })
+      await using c = await world.session('app')
       const said: unknown[] = []
       for (const on of [own, c]) {
         const before = await on.value('SELECT LAST_INSERT_ID()')
@@ -178,12 +157,11 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: an id that the client gives, in a keyspace that is not sharded, is no LAST_INSERT_ID()', async () => {
-      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
-      await using own = await connect({ ...account, port: server.port, database: 'one' })
-      await using c = await connect({ ...account, port, database: 'ids' })
+      await using own = await world.connect({ database: 'one' })
+      await using c = await world.session('ids')
       const said: unknown[][] = [[], []]
-      await admin.query('CREATE TABLE one.own_ids (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT, s VARCHAR(4))')
-      await admin.query('CREATE TABLE ids.own_ids LIKE one.own_ids')
+      await world.admin.query('CREATE TABLE one.own_ids (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT, s VARCHAR(4))')
+      await world.admin.query('CREATE TABLE ids.own_ids LIKE one.own_ids')
       for (const [i, on] of [own, c].entries()) {
         const tell = async (sql: string, params: readonly (number | string)[] | null = null): Promise<void> => {
           const statement = params === null ? null : await on.prepare(sql)
@@ -208,7 +186,7 @@ for (const flavour of flavours()) {
         await on.query('COMMIT')
         await tell('REPLACE INTO own_ids (id, n) VALUES (40, 2)')
         // On a connection on which another session drew one.
-        await using other = await connect({ ...account, port: on === own ? server.port : port, database: on === own ? 'one' : 'ids' })
+        await using other = await (on === own ? world.connect({ database: 'one' }) : world.session('ids'))
         await other.query('INSERT INTO own_ids (n) VALUES (8)')
         await tell('INSERT INTO own_ids (id, n) VALUES (90000, 1)')
       }
@@ -216,9 +194,8 @@ for (const flavour of flavours()) {
     })
 
     test('promise 10: rows that are computed of parameters draw ids and have their lookups, each on its shard or made at one place', async () => {
-      const account = { host: '127.0.0.1', user: 'app', password: 'secret' }
-      await using own = await connect({ ...account, port: server.port, database: 'one' })
-      await using c = await connect({ ...account, port, database: 'app' })
+      await using own = await world.connect({ database: 'one' })
+      await using c = await world.session('app')
       for (const [table, column] of [
         ['plain', ''],
         ['looked', ''],
@@ -254,8 +231,8 @@ for (const flavour of flavours()) {
     })
 
     test('EXPLAIN: a statement that draws an id is explained and draws none; one that no server runs as it stands is refused by name', async () => {
-      const c = await connect({ host: '127.0.0.1', port, user: 'app', password: 'secret', database: 'app' })
-      const next = async (): Promise<unknown> => await admin.value('SELECT next_id FROM ids.plain_seq')
+      const c = await world.session('app')
+      const next = async (): Promise<unknown> => await world.admin.value('SELECT next_id FROM ids.plain_seq')
       const before = await next()
       // A table or a tree, as the server's own setting says.
       const explained = async (sql: string): Promise<string> => Object.values((await c.allText(`EXPLAIN ${sql}`))[0] ?? {}).join()

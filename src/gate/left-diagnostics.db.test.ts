@@ -46,11 +46,8 @@ for (const flavour of flavours()) {
 
     before(async () => {
       const tables = ['t (id BIGINT PRIMARY KEY, n INT)']
-      world = await gateOnServer({ flavour, keyspaces: { plain: 'plain', wide: { t: 'by id' } }, tables })
-      one = await world.connect()
-      await one.query('CREATE DATABASE one')
-      await one.query('CREATE TABLE one.t (id BIGINT PRIMARY KEY, n INT)')
-      await one.query('USE one')
+      world = await gateOnServer({ flavour, keyspaces: { one: 'one', plain: 'plain', wide: { t: 'by id' } }, tables })
+      one = await world.connect({ database: 'one' })
     })
     after(async () => {
       await one?.close()

@@ -37,14 +37,11 @@ for (const flavour of flavours()) {
     before(async () => {
       world = await gateOnServer({
         flavour,
-        keyspaces: { plain: 'plain', beside: 'beside', wide: { t: 'by id' } },
+        keyspaces: { one: 'one', plain: 'plain', beside: 'beside', wide: { t: 'by id' } },
         tables: ['t (id BIGINT PRIMARY KEY, n INT)'],
         config: { backendConnectionsMax: 2 },
       })
-      one = await world.connect()
-      await one.query('CREATE DATABASE one')
-      await one.query('CREATE TABLE one.t (id BIGINT PRIMARY KEY, n INT)')
-      await one.query('USE one')
+      one = await world.connect({ database: 'one' })
     })
     after(async () => {
       await one?.close()

@@ -1,16 +1,16 @@
 /** UPDATEs that change shard keys, against one unsharded server with the same rows. */
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import type { Gate } from './gate.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
-const shardNames = ['-40', '40-80', '80-c0', 'c0-']
-const schemaOf = (name: string): string => `m_${name.replace('-', '_')}`
-const create = `t (k INT NOT NULL, id INT NOT NULL, f FLOAT, d DATETIME(3) NULL, touched TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00', b VARBINARY(9), twice INT AS (id * 2) STORED,
-  PRIMARY KEY (id, k), UNIQUE KEY (k, b))`
+const tables = [
+  `t (k INT NOT NULL, id INT NOT NULL, f FLOAT, d DATETIME(3) NULL, touched TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00', b VARBINARY(9), twice INT AS (id * 2) STORED,
+  PRIMARY KEY (id, k), UNIQUE KEY (k, b))`,
+  'watched (k INT PRIMARY KEY, n INT)',
+  'stamped (k INT, id INT, n INT, at DATETIME(6) DEFAULT NOW(6) ON UPDATE NOW(6), seen TIMESTAMP NULL ON UPDATE NOW(), PRIMARY KEY (id, k))',
+]
 const rows = Array.from(
   { length: 12 },
   (_, i) => `(${i % 6}, ${i}, ${i}.1, '2024-02-0${(i % 9) + 1} 01:02:03.004', x'00ff${String(10 + i)}')`,
@@ -18,53 +18,36 @@ const rows = Array.from(
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
-    let server: TestServer
-    let admin: Connection
-    let gate: Gate
+    let world: GateOnServer
     let c: Connection
     let one: Connection
 
     before(async () => {
-      server = await testServer({ flavour, binlog: false })
-      admin = await connect(server.config)
-      await admin.query("CREATE USER sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-      await admin.query("GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, TRIGGER, CREATE TEMPORARY TABLES ON *.* TO sw_gate@'%'")
-      for (const schema of ['one', ...shardNames.map(schemaOf)]) {
-        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
-        await admin.query(`CREATE TABLE ${schema}.${create}`)
-        await admin.query(`CREATE TABLE ${schema}.watched (k INT PRIMARY KEY, n INT)`)
-        await admin.query(
-          `CREATE TABLE ${schema}.stamped (k INT, id INT, n INT, at DATETIME(6) DEFAULT NOW(6) ON UPDATE NOW(6), seen TIMESTAMP NULL ON UPDATE NOW(), PRIMARY KEY (id, k))`,
-        )
-      }
-      for (const name of shardNames)
-        await admin.query(
-          `CREATE TRIGGER ${schemaOf(name)}.w BEFORE UPDATE ON ${schemaOf(name)}.watched FOR EACH ROW SET NEW.n = NEW.n + 1`,
-        )
-      const store = new MemoryStore()
-      await addServer(store, 's1', server.port, flavour)
-      await addUser(store, 'app', 'secret')
       const by = { column_vindexes: [{ column: 'k', name: 'hash' }] }
-      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: { t: by, watched: by, stamped: by } }
-      await addKeyspace(
-        store,
-        'app',
-        shardNames.map((name) => ({ name, serverId: 's1', schema: schemaOf(name) })),
-        { sharded: true, vschema },
-      )
-      const started = await startGate(store)
-      gate = started.gate
-      c = await connect({ host: '127.0.0.1', port: started.port, user: 'app', password: 'secret', database: 'app' })
-      one = await connect({ ...server.config, database: 'one' })
+      world = await gateOnServer({
+        flavour,
+        keyspaces: {
+          one: 'one',
+          app: {
+            shards: ['-40', '40-80', '80-c0', 'c0-'],
+            vindexes: { hash: { type: 'hash' } },
+            tables: { t: by, watched: by, stamped: by },
+          },
+        },
+        tables,
+      })
+      for (const schema of world.schemas)
+        if (schema !== 'one')
+          await world.admin.query(`CREATE TRIGGER ${schema}.w BEFORE UPDATE ON ${schema}.watched FOR EACH ROW SET NEW.n = NEW.n + 1`)
+      c = await world.session('app')
+      one = await world.connect({ database: 'one' })
     })
     after(async () => {
       await Promise.all([c?.close(), one?.close()])
-      await gate?.stop()
-      await admin?.close()
-      await server?.[Symbol.asyncDispose]()
+      await world?.stop()
     })
     beforeEach(async () => {
-      if (flavour === 'mysql') await admin.query('SET GLOBAL sql_require_primary_key = ON')
+      if (flavour === 'mysql') await world.admin.query('SET GLOBAL sql_require_primary_key = ON')
       for (const on of [c, one]) {
         await on.query('DELETE FROM t')
         await on.query(`INSERT INTO t (k, id, f, d, b) VALUES ${rows}`)

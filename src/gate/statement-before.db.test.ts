@@ -45,8 +45,7 @@ for (const flavour of flavours()) {
         tables: ['t (id BIGINT PRIMARY KEY, w VARCHAR(3))'],
         config: { queriesEveryMs: 10 },
       })
-      server = await world.connect()
-      await server.query('USE one')
+      server = await world.connect({ database: 'one' })
       gate = await world.session('one')
     })
     after(async () => {

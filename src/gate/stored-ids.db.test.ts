@@ -1,15 +1,13 @@
 /** Promise 10: which id an INSERT of several rows names where rows are left out (IGNORE) or met (ON DUPLICATE KEY UPDATE): the same row's as a server's. */
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
-import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
+import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import type { Gate } from './gate.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
-const shards = ['-80', '80-'].map((name) => ({ name, serverId: 's1', schema: `i_${name.replace('-', '_')}` }))
 /** `plain` has no AUTO_INCREMENT on the shards, as tables have that came from Vitess. */
-const tables = { plain: '', counted: 'AUTO_INCREMENT' }
+const onShards = { plain: '', counted: 'AUTO_INCREMENT' }
+const tables = Object.keys(onShards)
 
 /** By owner: 1 to 8 are there, over both shards, with the body b and ids of their own. G is an id that the client gives, G+1 the next. */
 const statements = [
@@ -39,48 +37,33 @@ const statements = [
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
-    let server: TestServer
-    let admin: Connection
-    let gate: Gate
-    let port: number
+    let world: GateOnServer
 
     before(async () => {
-      server = await testServer({ flavour })
-      admin = await connect(server.config)
-      for (const name of ['app', 'sw_gate']) {
-        await admin.query(`CREATE USER ${name}@'%' IDENTIFIED BY '${name === 'app' ? 'secret' : 'gate-secret'}'`)
-        await admin.query(`GRANT ALL ON *.* TO ${name}@'%'`)
-      }
-      for (const schema of ['one', 'ids', ...shards.map((shard) => shard.schema)]) {
-        await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
-        if (schema === 'ids') continue
-        for (const [table, own] of Object.entries(tables)) {
-          const increment = schema === 'one' ? 'AUTO_INCREMENT' : own
-          await admin.query(
-            `CREATE TABLE ${schema}.${table} (id BIGINT NOT NULL ${increment} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), UNIQUE KEY (owner))`,
-          )
-        }
-      }
-      const store = new MemoryStore()
-      await addServer(store, 's1', server.port, flavour)
-      await addUser(store, 'app', 'secret')
-      await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
-      const described: [string, object][] = []
-      for (const table of Object.keys(tables)) {
-        await admin.query(`CREATE TABLE ids.${table}_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)`)
-        await admin.query(`INSERT INTO ids.${table}_seq VALUES (0, 7, 100)`)
-        const auto_increment = { column: 'id', sequence: `ids.${table}_seq` }
-        described.push([table, { column_vindexes: [{ column: 'owner', name: 'hash' }], auto_increment }])
-      }
-      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: Object.fromEntries(described) }
-      await addKeyspace(store, 'app', shards, { sharded: true, vschema })
-      ;({ gate, port } = await startGate(store))
+      const described = (table: string): object => ({
+        column_vindexes: [{ column: 'owner', name: 'hash' }],
+        auto_increment: { column: 'id', sequence: `ids.${table}_seq` },
+      })
+      world = await gateOnServer({
+        flavour,
+        keyspaces: {
+          one: 'one',
+          ids: 'ids',
+          app: {
+            shards: ['-80', '80-'],
+            vindexes: { hash: { type: 'hash' } },
+            tables: Object.fromEntries(tables.map((table) => [table, described(table)])),
+          },
+        },
+        tables: (schema) =>
+          Object.entries(schema === 'ids' ? {} : onShards).map(([table, increment]) => {
+            const numbered = schema === 'one' ? 'AUTO_INCREMENT' : increment
+            return `${table} (id BIGINT NOT NULL ${numbered} PRIMARY KEY, owner INT NOT NULL, body VARCHAR(20), UNIQUE KEY (owner))`
+          }),
+        sequences: { plain: 7, counted: 7 },
+      })
     })
-    after(async () => {
-      await gate?.stop()
-      await admin?.close()
-      await server?.[Symbol.asyncDispose]()
-    })
+    after(() => world?.stop())
 
     let given = 100_000
     /** What is said, and of which owner's row: ids themselves are others. */
@@ -113,16 +96,15 @@ for (const flavour of flavours()) {
       return out
     }
 
-    for (const table of Object.keys(tables))
+    for (const table of tables)
       for (const [form, foundRows, begins] of [
         ['text', false, false],
         ['prepared', false, true],
         ['text', true, false],
       ] as const)
         test(`promise 10: ${table}, ${form}${begins ? ', in a transaction' : ''}${foundRows ? ', by a client that counts found rows' : ''}`, async () => {
-          const account = { host: '127.0.0.1', user: 'app', password: 'secret', foundRows }
-          await using own = await connect({ ...account, port: server.port, database: 'one' })
-          await using c = await connect({ ...account, port, database: 'app' })
+          await using own = await world.connect({ database: 'one', foundRows })
+          await using c = await world.session('app', { foundRows })
           const differ: unknown[] = []
           for (const sql of statements) {
             // A row that is alone on its shard, met and left as it was, counts there as a new one does.

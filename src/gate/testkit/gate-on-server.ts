@@ -2,11 +2,13 @@
  * What many of the gate's tests begin with: a server, keyspaces on it, users, and a gate before them.
  *
  *     const world = await gateOnServer({ keyspaces: { one: 'one', shop: { t: 'by id' } }, tables: ['t (id BIGINT PRIMARY KEY)'] })
+ *     const c = await world.session('shop')
+ *     const one = await world.connect({ database: 'one' })
  */
 import assert from 'node:assert/strict'
 import mysql from 'mysql2/promise'
 import { connect } from '../../mysql/connect.ts'
-import type { Connection } from '../../mysql/connection.ts'
+import type { Connection, ConnectOptions } from '../../mysql/connection.ts'
 import { isServerError } from '../../mysql/errors.ts'
 import type { LocalFlavour } from '../../local/installs.ts'
 import type { UserRecord } from '../../topology/records.ts'
@@ -19,8 +21,8 @@ export const password = 'secret'
 
 export type GateOnServer = {
   readonly admin: Connection
-  /** Another one as the server's root. */
-  connect(): Promise<Connection>
+  /** Another one as the server's root, straight to it. */
+  connect(options?: Partial<ConnectOptions>): Promise<Connection>
   /** Straight to the server. */
   readonly serverPort: number
   readonly store: MemoryStore
@@ -30,20 +32,24 @@ export type GateOnServer = {
   readonly schemas: readonly string[]
   client(user: string, database?: string, options?: mysql.ConnectionOptions): Promise<mysql.Connection>
   /** The same for `app`, by our own connection. */
-  session(database: string): Promise<Connection>
+  session(database: string, options?: Partial<ConnectOptions>): Promise<Connection>
   stop(): Promise<void>
 }
 
 export type UserWanted = Partial<UserRecord> & { readonly password?: string }
 
+/** Two shards, `-80` and `80-`, in the schemas NAME_80 and NAME_end; tables by the column `id`, or the same on both. */
+type OverTwo = Readonly<Record<string, 'by id' | 'reference'>>
+/** Sharded as the test says, a shard `40-80` in the schema NAME_40_80. */
+type Sharded = { readonly shards: readonly string[]; readonly vindexes: object; readonly tables: object }
+
 export type Wanted = {
-  /**
-   * A schema: unsharded, and in it. Else two shards, `-80` and `80-`, in the schemas NAME_80 and NAME_end; tables by the column `id`, or
-   * the same on both.
-   */
-  readonly keyspaces: Readonly<Record<string, string | Readonly<Record<string, 'by id' | 'reference'>>>>
+  /** By name: unsharded, in the schema that is named, or sharded. */
+  readonly keyspaces: Readonly<Record<string, string | OverTwo | Sharded>>
   /** What follows CREATE TABLE, for each schema. */
-  readonly tables?: readonly string[]
+  readonly tables?: readonly string[] | ((schema: string) => readonly string[])
+  /** By table, what is drawn first of `ids.TABLE_seq`; `ids` is a schema of a keyspace. */
+  readonly sequences?: Readonly<Record<string, number | bigint>>
   /** Beside `app`, who may do all. */
   readonly users?: Readonly<Record<string, UserWanted>>
   readonly config?: Partial<GateConfig>
@@ -58,6 +64,7 @@ export type Wanted = {
 export async function gateOnServer({
   keyspaces,
   tables = [],
+  sequences = {},
   users = {},
   config = {},
   flavour = 'mariadb',
@@ -69,22 +76,25 @@ export async function gateOnServer({
   const store = new MemoryStore()
   await addServer(store, 's1', await through(server.port), flavour)
   const schemas: string[] = []
-  for (const [name, sharded] of Object.entries(keyspaces)) {
-    const shards = typeof sharded === 'string' ? { '-': sharded } : { '-80': `${name}_80`, '80-': `${name}_end` }
-    for (const schema of Object.values(shards)) {
+  for (const [name, keyspace] of Object.entries(keyspaces)) {
+    const shards = Object.entries(schemasOf(name, keyspace)).map(([shard, schema]) => ({ name: shard, serverId: 's1', schema }))
+    for (const { schema } of shards) {
       schemas.push(schema)
       await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
-      for (const table of tables) await admin.query(`CREATE TABLE ${schema}.${table}`)
+      for (const table of typeof tables === 'function' ? tables(schema) : tables) await admin.query(`CREATE TABLE ${schema}.${table}`)
     }
-    const placed = Object.entries(shards).map(([shard, schema]) => ({ name: shard, serverId: 's1', schema }))
-    await addKeyspace(store, name, placed, typeof sharded === 'string' ? {} : { sharded: true, vschema: vschemaOf(sharded) })
+    await addKeyspace(store, name, shards, typeof keyspace === 'string' ? {} : { sharded: true, vschema: vschemaOf(keyspace) })
+  }
+  for (const [table, first] of Object.entries(sequences)) {
+    await admin.query(`CREATE TABLE ids.${table}_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)`)
+    await admin.query(`INSERT INTO ids.${table}_seq VALUES (0, ${first}, 100)`)
   }
   for (const [name, { password: own = password, ...more }] of Object.entries({ app: {}, ...users }) as [string, UserWanted][])
     await addUser(store, name, own, more)
   const { gate, port } = await startGate(store, config)
   return {
     admin,
-    connect: () => server.admin(),
+    connect: server.admin,
     serverPort: server.port,
     store,
     gate,
@@ -92,7 +102,7 @@ export async function gateOnServer({
     schemas,
     client: (user, database, options = {}) =>
       mysql.createConnection({ host: '127.0.0.1', port, user, password, ...(database === undefined ? {} : { database }), ...options }),
-    session: (database) => connect({ host: '127.0.0.1', port, user: 'app', password, database }),
+    session: (database, options = {}) => connect({ host: '127.0.0.1', port, user: 'app', password, database, ...options }),
     async stop() {
       await gate.stop()
       await admin.close()
@@ -101,12 +111,24 @@ export async function gateOnServer({
   }
 }
 
-function vschemaOf(tables: Readonly<Record<string, 'by id' | 'reference'>>): object {
+function isSharded(keyspace: OverTwo | Sharded): keyspace is Sharded {
+  return Array.isArray(keyspace['shards'])
+}
+
+/** By shard. */
+function schemasOf(name: string, keyspace: string | OverTwo | Sharded): Readonly<Record<string, string>> {
+  if (typeof keyspace === 'string') return { '-': keyspace }
+  if (!isSharded(keyspace)) return { '-80': `${name}_80`, '80-': `${name}_end` }
+  return Object.fromEntries(keyspace.shards.map((shard) => [shard, `${name}_${shard.replace('-', '_')}`]))
+}
+
+function vschemaOf(keyspace: OverTwo | Sharded): object {
+  if (isSharded(keyspace)) return { sharded: true, vindexes: keyspace.vindexes, tables: keyspace.tables }
   const byId = { column_vindexes: [{ column: 'id', name: 'hash' }] }
   return {
     sharded: true,
     vindexes: { hash: { type: 'hash' } },
-    tables: Object.fromEntries(Object.entries(tables).map(([name, how]) => [name, how === 'by id' ? byId : { type: 'reference' }])),
+    tables: Object.fromEntries(Object.entries(keyspace).map(([name, how]) => [name, how === 'by id' ? byId : { type: 'reference' }])),
   }
 }
 
@@ -136,8 +158,7 @@ export type BesideOne = {
 
 export async function besideOne(world: GateOnServer): Promise<BesideOne> {
   const c = await world.session('shop')
-  const one = await world.connect()
-  await one.query('USE one')
+  const one = await world.connect({ database: 'one' })
   const answer = async (on: Connection, sql: string): Promise<string[]> => {
     const result = await on.query(sql)
     return result.kind === 'rows'

@@ -1,6 +1,6 @@
 /** A server for the gate's tests and bench, with the account that gates come with. */
 import { connect } from '../../mysql/connect.ts'
-import type { Connection } from '../../mysql/connection.ts'
+import type { Connection, ConnectOptions } from '../../mysql/connection.ts'
 import { findPort } from '../../local/find-port.ts'
 import type { LocalFlavour } from '../../local/installs.ts'
 import { testServer } from '../../../test/kit/servers.ts'
@@ -8,7 +8,7 @@ import { testServer } from '../../../test/kit/servers.ts'
 export type TestServer = {
   port: number
   pid: number
-  admin(): Promise<Connection>
+  admin(options?: Partial<ConnectOptions>): Promise<Connection>
   stop(): Promise<void>
 }
 
@@ -20,7 +20,7 @@ export async function startMariadb(
   flavour: LocalFlavour = 'mariadb',
 ): Promise<TestServer> {
   const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400, ...settings } })
-  const admin = (): Promise<Connection> => connect(server.config)
+  const admin = (options: Partial<ConnectOptions> = {}): Promise<Connection> => connect({ ...server.config, ...options })
   await using connection = await admin()
   await connection.query("CREATE USER IF NOT EXISTS sw_gate@'%' IDENTIFIED BY 'gate-secret'")
   await connection.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
