@@ -10,7 +10,7 @@ import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { forgetStreams } from './tables.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
 import { execOf } from './testkit/samples.ts'
-import { fill, World } from './testkit/world.ts'
+import { fill, World, type Running } from './testkit/world.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
@@ -23,6 +23,19 @@ async function assertAlike(world: World): Promise<void> {
   for (const { schema } of world.targetRefs) assert.deepEqual(await shown(world.t, schema), source)
 }
 
+/** Nothing is copied until these statements of the source are on the targets; then everything is. */
+async function copiedBehind(world: World, record: StreamRecord, ...statements: readonly string[]): Promise<Running> {
+  let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
+  const running = world.start(record, { pace: () => pace })
+  await world.until('copying', () => running.stream.report().state === 'copying')
+  for (const statement of statements) await world.s.query(statement)
+  await world.drain(record.uid)
+  pace = {}
+  await world.untilRunning(record.uid)
+  await world.drain(record.uid)
+  return running
+}
+
 besideEachOther('statements that are executed on targets', (flavour) => {
   const on = (): Promise<ServerPair> => servers.of(flavour)
   const executing = (world: World): StreamRecord => execOf(world.record(0))
@@ -30,19 +43,15 @@ besideEachOther('statements that are executed on targets', (flavour) => {
   test(`1.13 exec on ${flavour}: while keys wait for the end of the copy, a statement about one of them does all that it says, the next one too`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, on())
     await fill(world, 0, 60, 600)
-    const record = executing(world)
-    let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
-    const running = world.start(record, { pace: () => pace })
-    await world.until('copying', () => running.stream.report().state === 'copying')
-    await world.s.query('ALTER TABLE item DROP INDEX v, ALTER v SET DEFAULT 5')
-    await world.s.query('ALTER TABLE item RENAME INDEX u TO uu, ADD INDEX w (v, name)')
-    await world.s.query('UPDATE item SET u = id, v = v + 1')
-    await world.s.query('ALTER TABLE item DROP INDEX w, ADD extra INT NOT NULL DEFAULT 7 AFTER id')
-    await world.s.query('INSERT INTO item (id, owner, name, extra) VALUES (9001, 4, "last", 1)')
-    await world.drain(record.uid)
-    pace = {}
-    await world.untilRunning(record.uid)
-    await world.drain(record.uid)
+    const running = await copiedBehind(
+      world,
+      executing(world),
+      'ALTER TABLE item DROP INDEX v, ALTER v SET DEFAULT 5',
+      'ALTER TABLE item RENAME INDEX u TO uu, ADD INDEX w (v, name)',
+      'UPDATE item SET u = id, v = v + 1',
+      'ALTER TABLE item DROP INDEX w, ADD extra INT NOT NULL DEFAULT 7 AFTER id',
+      'INSERT INTO item (id, owner, name, extra) VALUES (9001, 4, "last", 1)',
+    )
     assert.equal(await world.assertEqual(), 61)
     await assertAlike(world)
     await running.stop()
@@ -64,17 +73,13 @@ besideEachOther('statements that are executed on targets', (flavour) => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-'], tables }, on())
     await world.s.query('INSERT INTO Other VALUES (1, 1, 7), (2, 2, 8)')
     await world.s.query('INSERT INTO item (id, owner, u) VALUES (1, 1, 7)')
-    const record = executing(world)
-    let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
-    const running = world.start(record, { pace: () => pace })
-    await world.until('copying', () => running.stream.report().state === 'copying')
-    // The row that this one refers to waits for the copy.
-    await world.s.query('INSERT INTO item (id, owner, u) VALUES (2, 2, 8)')
-    await world.s.query('ALTER TABLE item ADD CONSTRAINT fk FOREIGN KEY (u) REFERENCES Other (u)')
-    await world.drain(record.uid)
-    pace = {}
-    await world.untilRunning(record.uid)
-    await world.drain(record.uid)
+    const running = await copiedBehind(
+      world,
+      executing(world),
+      // The row that this one refers to waits for the copy.
+      'INSERT INTO item (id, owner, u) VALUES (2, 2, 8)',
+      'ALTER TABLE item ADD CONSTRAINT fk FOREIGN KEY (u) REFERENCES Other (u)',
+    )
     assert.equal(await world.assertEqual(), 4)
     await assertAlike(world)
     await running.stop()
@@ -89,15 +94,7 @@ besideEachOther('statements that are executed on targets', (flavour) => {
         on(),
       )
       await world.s.query("INSERT INTO item VALUES (1, 1, 1, 'a')")
-      const record = executing(world)
-      let pace: Partial<PaceLimits> = { pausedUntilMs: Date.now() + 1e9 }
-      const running = world.start(record, { pace: () => pace })
-      await world.until('copying', () => running.stream.report().state === 'copying')
-      await world.s.query('ALTER TABLE item ADD INDEX (v, (lower(name)))')
-      await world.drain(record.uid)
-      pace = {}
-      await world.untilRunning(record.uid)
-      await world.drain(record.uid)
+      const running = await copiedBehind(world, executing(world), 'ALTER TABLE item ADD INDEX (v, (lower(name)))')
       await assertAlike(world)
       await running.stop()
     })
