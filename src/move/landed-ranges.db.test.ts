@@ -3,7 +3,10 @@ import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
+import { readMarker } from '../binlog/control-schema.ts'
+import type { StreamRecord } from '../topology/records.ts'
 import type { Failpoints } from './crash-points.ts'
+import { markerStream } from './markers.ts'
 import { killAt } from './testkit/kill-at.ts'
 import { fill, workload, World } from './testkit/world.ts'
 import { ensureMoveTables } from './tables.ts'
@@ -76,7 +79,7 @@ for (const flavour of flavours()) {
     const failpoints: Failpoints = { hit: (point) => (point === 'copy.beforeLandCommit' ? never : undefined) }
     let running = world.start(record, { config: { chunkBytes: 1_000 }, failpoints })
     const read = (): number => running.stream.report().copy.sourceRowsRead
-    await untilCalm(read, 0)
+    await untilCalm(world, record, read, 0)
     const inVain = read()
     die(new Error('the mover dies'))
     await running.done
@@ -112,7 +115,7 @@ for (const flavour of flavours()) {
       const running = world.start(record, { config, failpoints })
       // Nothing lands before all that may be read at once has been.
       const read = (): number => running.stream.report().copy.sourceRowsRead
-      if (skip !== null) await untilCalm(read, enough)
+      if (skip !== null) await untilCalm(world, record, read, enough)
       const marked = read()
       isOpen = true
       letGo()
@@ -139,13 +142,14 @@ for (const flavour of flavours()) {
   })
 }
 
-/** Until nothing more is read, more than that has been, and a marker has come behind it on a busy machine too. */
-async function untilCalm(read: () => number, above: number): Promise<void> {
+/** Until more than that has been read, and nothing more while three markers came: the last of them was begun behind it all. */
+async function untilCalm(world: World, { workflowUid, uid }: StreamRecord, read: () => number, above: number): Promise<void> {
   const endMs = performance.now() + 90_000
-  for (let last = -1, calm = 0; calm < 24;) {
-    calm = read() > above && last === read() ? calm + 1 : 0
-    last = read()
-    assert.ok(performance.now() < endMs, `${last} rows read, of which more than ${above} were waited for`)
+  await world.until(`reading of more than ${above} rows`, () => read() > above)
+  for (let last = -1, since = 0, marker = 0; marker < since + 3;) {
+    marker = (await readMarker(world.s, markerStream(workflowUid, uid), 'mark')) ?? 0
+    if (read() !== last) [last, since] = [read(), marker]
+    assert.ok(performance.now() < endMs, `${last} rows read, and no calm`)
     await new Promise((resolve) => setTimeout(resolve, 50))
   }
 }
