@@ -315,8 +315,8 @@ export const gateErrors = defineErrors('GATE', {
     number: 201,
     class: 'user',
     what: 'the transaction is on shard {first} and the statement goes to {second}',
-    why: 'keyspace {keyspace} has transaction mode `single`',
-    fix: 'keep each transaction to one shard key, or set the mode to `multi`',
+    why: 'keyspace {keyspace} has transaction mode `single`: a transaction that touches it is on one shard, of all keyspaces',
+    fix: 'keep each transaction to one shard key, change reference tables outside of transactions, or set the mode to `multi` or `xa`',
   },
   deadlock: {
     number: 46,

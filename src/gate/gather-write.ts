@@ -112,7 +112,14 @@ export class GatherWrites {
       return withWarnings(results.length > 0 ? summary(results) : none, found.warnings.count)
     }
     try {
-      const result = await this.#scatter.write(produce, transaction, 'write', sum, given.keyspace.shards, form, given.kept)
+      const result = await this.#scatter.write(produce, transaction, {
+        effect: 'write',
+        form,
+        shards: given.keyspace.shards,
+        hooks: given.kept,
+        copies: use.target.place.kind === 'everywhere',
+        sum,
+      })
       if (result.kind !== 'done') return result
       const { connections } = this.#runner
       connections.said = [...found.warnings.list, ...(connections.said ?? [])]

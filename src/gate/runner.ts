@@ -101,9 +101,12 @@ export class Runner implements TransactionHost {
     this.transaction = new Transaction(true, chained ?? { ...options, before: this.#takeNext() }, this)
   }
 
-  /** For a statement that needs one of its own; the caller commits it. */
-  ownTransaction(): Transaction {
-    return new Transaction(true, { readOnly: null, snapshot: false, before: this.nextTransaction }, this)
+  /**
+   * For a statement that needs one of its own; the caller commits it.
+   * @param copies it changes every copy of a reference table
+   */
+  ownTransaction(copies: boolean): Transaction {
+    return new Transaction(true, { copies, readOnly: null, snapshot: false, before: this.nextTransaction }, this)
   }
 
   #takeNext(): readonly string[] {
@@ -189,16 +192,7 @@ export class Runner implements TransactionHost {
     request: { effect: Request['effect']; bytes: number },
     signal: AbortSignal,
   ): 'go' | Promise<'again'> {
-    if (
-      transaction !== null &&
-      transaction.branches.size > 0 &&
-      keyspace.record.transactionMode === 'single' &&
-      !transaction.branches.has(shard.uid)
-    ) {
-      const other = [...transaction.branches.values()].find((b) => b.shard.keyspace === shard.keyspace)
-      if (other !== undefined)
-        throw gateErrors.singleMode({ first: shardName(other.shard), second: shardName(shard), keyspace: keyspace.name })
-    }
+    transaction?.requireAlone(shard)
     if (!this.core.holds.active) return 'go'
     const begins = transaction === null ? request.effect !== 'read' : !isCounted(this.core, transaction, keyspace.name)
     const keys = [shard.component.key]
@@ -361,7 +355,7 @@ export class Runner implements TransactionHost {
   }
 
   /**
-   * The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN.
+   * The transaction's branch on a shard, opened and begun when it is not there. Errors: of connecting, settings, BEGIN; SW-GATE-201.
    * @param wanted which settings what runs there is to have
    * @returns no promise where nothing is to be sent for it
    */
@@ -372,6 +366,7 @@ export class Runner implements TransactionHost {
   }
 
   async #openBranch(transaction: Transaction, shard: ShardView, wanted: string): Promise<Branch> {
+    transaction.requireAlone(shard)
     const had = this.connections.known(shard, transaction, false)
     const enters = had === undefined && isCountedAt(shard)
     const backend = had ?? (await (enters ? this.#takeFor(transaction, shard, wanted) : this.connections.take(shard, wanted)))

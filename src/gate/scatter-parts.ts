@@ -3,6 +3,7 @@ import type { Column, Connection, OkResult } from '../mysql/connection.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { Backend } from './backend.ts'
 import type { Slot } from './plan/plan.ts'
+import type { WriteSummary } from './scatter-summary.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -41,6 +42,17 @@ export type ScatterResult<T> =
   | { kind: 'done'; value: T }
   /** `version`: of the shard's keyspace, where that is another one. */
   | { kind: 'refused'; shard: ShardView; cause: Error; version?: number }
+
+export type WriteOptions = {
+  readonly effect: 'lock' | 'write'
+  readonly form: 'text' | 'binary'
+  /** Of what makes its parts within the transaction. */
+  readonly shards: readonly ShardView[]
+  readonly hooks: WriteHooks | null
+  /** It changes every copy of a reference table. */
+  readonly copies: boolean
+  sum(results: readonly OkResult[]): WriteSummary
+}
 
 /** What goes with a write: lookups, questions about what it has stored. */
 export type WriteHooks = {

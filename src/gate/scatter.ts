@@ -26,8 +26,8 @@ import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf } from './instant.ts'
 import { drain, Executions, open, performed } from './part-stream.ts'
-import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteHooks } from './scatter-parts.ts'
-import { summary, type WriteSummary } from './scatter-summary.ts'
+import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteOptions } from './scatter-parts.ts'
+import type { WriteSummary } from './scatter-summary.ts'
 import { comparedIn } from './compared-constants.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
@@ -183,13 +183,9 @@ export class Scatter {
   async write(
     given: readonly Part[] | ((on: Transaction, instant: string | null) => Promise<readonly Part[]>),
     transaction: Transaction | null,
-    effect: 'lock' | 'write',
-    sum: (results: readonly OkResult[]) => WriteSummary = summary,
-    shards: readonly ShardView[] = [],
-    form: 'text' | 'binary' = 'text',
-    hooks: WriteHooks | null = null,
+    { effect, sum, shards, form, hooks, copies }: WriteOptions,
   ): Promise<ScatterResult<WriteSummary>> {
-    const own = transaction === null ? this.#runner.ownTransaction() : null
+    const own = transaction === null ? this.#runner.ownTransaction(copies) : null
     const on = transaction ?? (own as Transaction)
     const had = on.statements
     const startMs = this.#core.clock.monotonicMs()

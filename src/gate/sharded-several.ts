@@ -136,19 +136,18 @@ export class SeveralShards {
       await kept?.rows(on, reads, instant)
       return parts
     }
-    const result = await this.#scatter.write(
-      kept === null ? parts : given,
-      transaction,
-      plan.effect === 'lock' ? 'lock' : 'write',
-      copies
+    const result = await this.#scatter.write(kept === null ? parts : given, transaction, {
+      effect: plan.effect === 'lock' ? 'lock' : 'write',
+      form: e.form,
+      shards: parts.map(({ shard }) => shard),
+      hooks: stored ?? kept,
+      copies,
+      sum: copies
         ? (results) => summary(results.slice(0, 1))
         : inserts
           ? (results) => insertSummary(results, ignore, 0, routed.lastRowAt, routed.lastId)
           : (results) => withGivenId(summary(results), routed.lastId),
-      parts.map(({ shard }) => shard),
-      e.form,
-      stored ?? kept,
-    )
+    })
     if (result.kind === 'refused') return { shard: result.shard, version: result.version ?? keyspace.version, cause: result.cause }
     this.#wrote(result.value, routed.firstId, plan.insert?.met, stored)
     return null

@@ -42,6 +42,8 @@ export type Branch = {
 }
 
 export type TransactionOptions = {
+  /** One statement's own that changes every copy of a reference table: on all shards under `single` too. */
+  readonly copies?: boolean
   readonly readOnly: boolean | null
   readonly snapshot: boolean
   /** What SET TRANSACTION said of it: sent before each branch begins. */
@@ -102,6 +104,20 @@ export class Transaction implements OpenTransaction, Waiter {
 
   giveUp(why: Error): void {
     this.#host.giveUp(why)
+  }
+
+  /**
+   * Under transaction_mode `single` a transaction is on one shard: of all keyspaces, as a COMMIT on a second one would be as little atomic there as within one. Whoever
+   * opens a branch asks, whatever it is for. (What is locked or read by transactions of the gate's own, lookups and sequences, opens none.)
+   * Errors: SW-GATE-201.
+   */
+  requireAlone(shard: ShardView): void {
+    if (this.branches.size === 0 || this.branches.has(shard.uid) || this.options.copies === true) return
+    const { keyspaces } = this.#host.core.watch.view
+    for (const { shard: first } of this.branches.values())
+      for (const { keyspace } of [shard, first])
+        if (keyspaces.get(keyspace)?.record.transactionMode === 'single')
+          throw gateErrors.singleMode({ first: shardName(first), second: shardName(shard), keyspace })
   }
 
   /** @throws SW-GATE-025 for a transaction that is to write, on a replica */

@@ -48,6 +48,8 @@ export type Wanted = {
   readonly keyspaces: Readonly<Record<string, string | OverTwo | Sharded>>
   /** What follows CREATE TABLE, for each schema. */
   readonly tables?: readonly string[] | ((schema: string) => readonly string[])
+  /** By keyspace, where it is not `multi`. */
+  readonly modes?: Readonly<Record<string, 'single' | 'xa'>>
   /** By table, what is drawn first of `ids.TABLE_seq`; `ids` is a schema of a keyspace. */
   readonly sequences?: Readonly<Record<string, number | bigint>>
   /** Beside `app`, who may do all. */
@@ -64,6 +66,7 @@ export type Wanted = {
 export async function gateOnServer({
   keyspaces,
   tables = [],
+  modes = {},
   sequences = {},
   users = {},
   config = {},
@@ -83,7 +86,8 @@ export async function gateOnServer({
       await admin.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
       for (const table of typeof tables === 'function' ? tables(schema) : tables) await admin.query(`CREATE TABLE ${schema}.${table}`)
     }
-    await addKeyspace(store, name, shards, typeof keyspace === 'string' ? {} : { sharded: true, vschema: vschemaOf(keyspace) })
+    const mode = modes[name] ?? 'multi'
+    await addKeyspace(store, name, shards, typeof keyspace === 'string' ? { mode } : { mode, sharded: true, vschema: vschemaOf(keyspace) })
   }
   for (const [table, first] of Object.entries(sequences)) {
     await admin.query(`CREATE TABLE ids.${table}_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)`)
