@@ -26,7 +26,7 @@ import { HeldMeanwhile, type Request } from './request.ts'
 import { isRepeatable } from './snapshots.ts'
 import { sessionStatus } from './session-status.ts'
 import type { SessionSettings } from './settings.ts'
-import { noteStatement, shardName, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
+import { noteStatement, Transaction, type Branch, type TransactionHost, type TransactionOptions } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 import { rollbackBranch } from './xa-commit.ts'
 

@@ -146,7 +146,11 @@ for (const flavour of flavours())
     })
 
     test('a reference table is changed on all shards by a statement of its own, and not in a transaction', async () => {
-      for (const sql of ['INSERT INTO r VALUES (1, 1), (2, 2)', 'INSERT INTO r SELECT id + 10, n FROM r', 'UPDATE r SET n = 3 WHERE id = 1'])
+      for (const sql of [
+        'INSERT INTO r VALUES (1, 1), (2, 2)',
+        'INSERT INTO r SELECT id + 10, n FROM r',
+        'UPDATE r SET n = 3 WHERE id = 1',
+      ])
         assert.equal(await codeOf(c, sql), 'done', sql)
       await c.query(`INSERT INTO t VALUES (${low}, 1)`)
       assert.equal(await codeOf(c, 'INSERT INTO r SELECT id + 100, n FROM t'), 'done', 'put together at one place')
