@@ -84,8 +84,8 @@ export type Select = {
   readonly windows: readonly WindowSpec[]
   readonly orderBy: Clause<OrderItem> | null
   readonly limit: Limit | null
-  /** FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE. */
-  readonly lock: { readonly kind: 'update' | 'share'; readonly span: Span } | null
+  /** FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE; `skips`: rows that others have locked. */
+  readonly lock: { readonly kind: 'update' | 'share'; readonly skips: boolean; readonly span: Span } | null
   /** INTO OUTFILE, DUMPFILE or variables. */
   readonly into: Span | null
   readonly with: With | null

@@ -318,8 +318,10 @@ function matchAgainst(r: Reader): Expr {
   r.expectWord('AGAINST')
   r.expectOperator('(')
   children.push(binary(r, bitPower))
+  // IN BOOLEAN MODE, IN NATURAL LANGUAGE MODE (which is what none means), either of the last two WITH QUERY EXPANSION.
+  const mode = r.isWord('BOOLEAN', 1) ? ' BOOLEAN' : r.isWord('QUERY', 1) || r.isWord('QUERY', 5) ? ' EXPANSION' : ''
   r.skipParentheses()
-  return { kind: 'other', construct: 'MATCH', children, span: r.span(from) }
+  return { kind: 'other', construct: 'MATCH' + mode, children, span: r.span(from) }
 }
 
 function nameOrCall(r: Reader): Expr {

@@ -210,17 +210,19 @@ function parseInto(r: Reader): Span | null {
 function parseLock(r: Reader): Select['lock'] {
   let start = -1
   let strongest: 'update' | 'share' = 'share'
+  let skips = false
   for (;;) {
     const from = r.at
     let kind: 'update' | 'share'
     if (r.takeWords('FOR', 'UPDATE')) kind = 'update'
     else if (r.takeWords('FOR', 'SHARE') || r.takeWords('LOCK', 'IN', 'SHARE', 'MODE')) kind = 'share'
-    else return start < 0 ? null : { kind: strongest, span: r.span(start) }
+    else return start < 0 ? null : { kind: strongest, skips, span: r.span(start) }
     if (r.takeWords('OF')) {
       do r.tableName()
       while (r.takeOperator(','))
     }
-    if (!r.takeWords('NOWAIT') && !r.takeWords('SKIP', 'LOCKED') && r.takeWords('WAIT')) r.at++
+    if (r.takeWords('SKIP', 'LOCKED')) skips = true
+    else if (!r.takeWords('NOWAIT') && r.takeWords('WAIT')) r.at++
     if (start < 0) start = from
     if (kind === 'update') strongest = 'update'
   }

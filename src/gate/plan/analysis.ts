@@ -31,9 +31,8 @@ export class Analysis {
   opaque: string | null = null
   /** A function or form that is bound to one server connection. */
   connectionBound: string | null = null
-  /** A function that gives another value at each call. */
+  /** A function that gives another value at each call; one that tells the time of the call. */
   random: string | null = null
-  /** A function that tells the time of the call. */
   clock: string | null = null
   /** A query within it has a LIMIT: of equal rows a server chooses. */
   limited = false
@@ -57,6 +56,8 @@ export class Analysis {
   readonly mentioned = new Set<string>()
   /** Aliases of tables of which all columns are meant; null: of all tables. */
   readonly stars: (string | null)[] = []
+  /** MATCH … AGAINST, wherever it stands. */
+  readonly matches: { readonly match: Extract<Expr, { kind: 'other' }>; readonly scope: Scope }[] = []
   readonly #scopes = new Map<Query, Scope>()
   /** What needs the tables' columns: done when all tables are known. */
   #pending: (() => void)[] = []
@@ -260,10 +261,8 @@ export class Analysis {
             this.#query(node.query, scope, new Context(scope.context), ctes, null)
             return false
           case 'column':
-            this.mentioned.add(node.name.text.toLowerCase())
-            if (node.schema !== null && node.table !== null) this.#qualifier(node.schema, node.table)
-            return
           case 'star':
+            if (node.kind === 'column') this.mentioned.add(node.name.text.toLowerCase())
             if (node.schema !== null && node.table !== null) this.#qualifier(node.schema, node.table)
             return
           case 'call': {
@@ -293,6 +292,7 @@ export class Analysis {
             return
           case 'other':
             if (node.construct === ':=') this.connectionBound ??= 'an assignment to a user variable'
+            if (node.construct.startsWith('MATCH')) this.matches.push({ match: node, scope })
             return
           default:
         }

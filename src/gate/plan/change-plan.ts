@@ -8,6 +8,7 @@ import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { lookupChange, ownedLookups } from './lookup.ts'
+import { refusedMatch, soughtInBooleanMode } from './relevance.ts'
 import { refuseChoosingCopies, refuseDivergingCopies, refuseMeetingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
 import { limitChooses, ordersByKey } from './read-twice.ts'
@@ -121,7 +122,9 @@ function scatterOf(statement: Update | Delete, analysis: Analysis, reference: bo
   }
   if (statement.kind === 'delete' && statement.returning !== null)
     return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
-  return { kind: 'allowed', text: whole, merge: null }
+  const match = refusedMatch(analysis, true)
+  if (match !== null) return { kind: 'refused', refusal: match }
+  return { kind: 'allowed', text: whole, merge: null, sought: soughtInBooleanMode(analysis) }
 }
 
 function changedTables(statement: Update | Delete, analysis: Analysis): BoundTable[] {

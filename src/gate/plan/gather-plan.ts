@@ -29,6 +29,8 @@ export type Gathered = {
 
 /** Null: it can't be gathered either. @param count tokens of the statement */
 export function gatherPlan(analysis: Analysis, count: number, refusal: Refusal): GatherPlan | null {
+  // No temporary table has a FULLTEXT key to search by.
+  if (analysis.matches.length > 0) return null
   const gathered = gatherTables(analysis, analysis.tables)
   return gathered === null ? null : { steps: gathered.steps, text: compileText(count, gathered.edits), refusal, use: { kind: 'read' } }
 }

@@ -31,7 +31,7 @@ export function gatherChange(
   refusal: Refusal,
 ): GatherPlan | Refusal | null {
   const [target] = changed
-  if (target === undefined || changed.length > 1 || target.entry?.kind !== 'sharded') return null
+  if (target === undefined || changed.length > 1 || target.entry?.kind !== 'sharded' || analysis.matches.length > 0) return null
   if (statement.kind === 'delete' && statement.returning !== null) return null
   if (statement.with !== null || target.context !== analysis.scope.context) return null
   const others = analysis.tables.filter((table) => table !== target)

@@ -222,6 +222,8 @@ export type RoutedPlan = {
         readonly merge: MergeTemplate | null
         /** For when the shards' columns turn out to be of types that can't be compared here (SW-GATE-130). */
         readonly otherwise?: GatherPlan | null
+        /** What MATCH looks for in boolean mode: refused where it has a word that lowers relevance (relevance.ts). */
+        readonly sought?: readonly Slot[]
       }
     | { readonly kind: 'gather'; readonly gather: GatherPlan }
     | { readonly kind: 'refused'; readonly refusal: Refusal }

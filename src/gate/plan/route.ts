@@ -25,6 +25,7 @@ import type {
   Text,
   UnchangedKey,
 } from './plan.ts'
+import { loweredWord, lowers } from './relevance.ts'
 import { Rendering, slotValue } from './render.ts'
 import { leftToServer } from './server-ids.ts'
 
@@ -59,7 +60,8 @@ export function routePlan<S>(plan: RoutedPlan, inputs: RouteInputs<S>): Routed<S
   if (plan.scatter.kind === 'gather') return { sends: [], merge: null, firstId: null, gather: plan.scatter.gather }
   const limit = limitOf(plan.limit, inputs)
   const offset = limitOf(plan.offset, inputs) ?? 0n
-  const { text, merge } = plan.scatter
+  const { text, merge, sought = [] } = plan.scatter
+  if (sought.some((slot) => lowers(slot, inputs))) throw planErrors.refused({ ...loweredWord })
   // The greatest number that servers take in a LIMIT: no answer has as many rows.
   const pushed = limit === null ? null : limit + offset > limitMax ? limitMax : limit + offset
   return {

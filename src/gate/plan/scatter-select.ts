@@ -16,13 +16,14 @@ import { aggregateMerge, isOneRow } from './aggregate.ts'
 import { Columns, type Key } from './columns.ts'
 import { exactness } from './equality.ts'
 import type { Root } from './groups.ts'
-import type { MergeTemplate, Piece, Text } from './plan.ts'
+import type { MergeTemplate, Piece, Slot, Text } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
+import { refusedMatch, soughtInBooleanMode } from './relevance.ts'
 import { hasAggregate, limitOf, named, refuseAliases } from './select-parts.ts'
 import { bare } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
-export type ScatterSelect = { readonly text: Text; readonly merge: MergeTemplate }
+export type ScatterSelect = { readonly text: Text; readonly merge: MergeTemplate; readonly sought: readonly Slot[] }
 
 /** @throws ScatterRefused */
 export function scatterSelect(select: Select, analysis: Analysis, root: Root, count: number): ScatterSelect {
@@ -50,12 +51,20 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
     (name) => !isBuiltin(name) && (functions === undefined || functions.aggregates.has(name) || !functions.all.has(name)),
   )
   if (unmerged !== undefined) throw new ScatterRefused(`${unmerged}()`, 'it may be an aggregate of its own, over the rows of one shard')
+  if (select.lock?.skips === true && select.limit !== null)
+    throw new ScatterRefused(
+      'SKIP LOCKED with LIMIT',
+      'each shard would lock as many rows as are asked for in all, and other sessions skip those that nobody was given',
+      'restrict the statement to one shard key value, or leave SKIP LOCKED or LIMIT out',
+    )
   if (select.rollup) throw new ScatterRefused('WITH ROLLUP', 'the totals are those of one shard')
 
   const columns = new Columns(select, analysis)
   const edits: PlanEdit[] = [...analysis.edits, ...analysis.labels]
   const aggregated = selectHasAggregate(select)
   const grouped = select.groupBy !== null || aggregated || select.distinct
+  const match = refusedMatch(analysis, grouped || select.orderBy !== null)
+  if (match !== null) throw ScatterRefused.by(match)
   const local =
     select.groupBy !== null
       ? coversShardKey(
@@ -105,7 +114,7 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
     const at = select.itemsSpan.to
     edits.push({ span: { from: at, to: at }, pieces: columns.hidden.flatMap((pieces): Piece[] => [text(', '), ...pieces]) })
   }
-  return { text: compileText(count, edits), merge }
+  return { text: compileText(count, edits), merge, sought: soughtInBooleanMode(analysis) }
 }
 
 /**

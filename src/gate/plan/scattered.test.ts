@@ -184,3 +184,11 @@ test('promise 10: what has more digits than it shows, and aggregates that stand 
   assert.equal(mergeOf('SELECT age AS a, COUNT(*) FROM users GROUP BY a + 1'), 'gather')
   assert.equal(mergeOf('SELECT age AS a, COUNT(*) FROM users GROUP BY age + 1'), 'aggregate')
 })
+
+test('promise 10: SKIP LOCKED locks on each shard no more than it answers', () => {
+  assert.equal(mergeOf('SELECT id FROM users ORDER BY id FOR UPDATE SKIP LOCKED'), 'sort')
+  assert.equal(mergeOf('SELECT id FROM users ORDER BY id LIMIT 3 FOR UPDATE'), 'sort')
+  assert.equal(mergeOf('SELECT id FROM users ORDER BY id LIMIT 3 FOR UPDATE SKIP LOCKED'), 'refused')
+  assert.equal(mergeOf('SELECT id FROM users LIMIT 3 FOR SHARE SKIP LOCKED'), 'refused')
+  assert.equal(mergeOf('SELECT COUNT(DISTINCT age) FROM users FOR SHARE SKIP LOCKED'), 'refused')
+})

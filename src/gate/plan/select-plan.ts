@@ -82,7 +82,7 @@ export function lockingIn(query: Query): Select[] {
 
 /** Null: not one lock for all tables of one level. */
 function lockText(query: Query, analysis: Analysis): NonNullable<GatherPlan['lock']> | null {
-  if (query.kind !== 'select' || query.lock === null || analysis.opaque !== null) return null
+  if (query.kind !== 'select' || query.lock === null || query.lock.skips || analysis.opaque !== null) return null
   if (analysis.tables.some((table) => !analysis.scope.tables.includes(table))) return null
   const { kind, span } = query.lock
   const words = span.to - span.from
