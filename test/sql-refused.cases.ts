@@ -27,6 +27,8 @@ export const sharding = {
   watched: 'by id',
   audited: 'by id',
   noted: 'by id',
+  kept: 'by id',
+  ages: 'by id',
   countries: 'reference',
 } as const
 
@@ -41,6 +43,8 @@ export const tables: readonly string[] = [
   'watched (id BIGINT PRIMARY KEY, n INT)',
   'audited (id BIGINT PRIMARY KEY, n INT)',
   'noted (id BIGINT PRIMARY KEY, n INT) ENGINE = MyISAM',
+  'kept (id BIGINT PRIMARY KEY) /*M! WITH SYSTEM VERSIONING */',
+  'ages (id BIGINT PRIMARY KEY)',
   'countries (code INT PRIMARY KEY, name VARCHAR(40), made VARCHAR(40) DEFAULT (UUID()))',
 ]
 export const routines: readonly string[] = [
@@ -168,9 +172,40 @@ export const reading: readonly Refusal[] = [
       'SELECT COUNT(DISTINCT age) FROM users': 'SW-GATE-212',
     },
   },
+  {
+    what: 'TABLE t and VALUES ROW(…) as queries',
+    why: 'the gate does not read them: write SELECT',
+    on: 'mysql',
+    statements: {
+      'TABLE countries': 'SW-GATE-100',
+      'VALUES ROW(1, 2), ROW(3, 4)': 'SW-GATE-100',
+      'SELECT id FROM users WHERE age IN (TABLE ages)': 'SW-SQL-006',
+    },
+  },
+  {
+    what: 'OFFSET … FETCH, LIMIT ROWS EXAMINED, FOR SYSTEM_TIME, VALUES (…) as a query',
+    why: 'the gate does not read them: write LIMIT … OFFSET, or SELECT',
+    on: 'mariadb',
+    statements: {
+      'SELECT id FROM users ORDER BY id OFFSET 1 ROW FETCH NEXT 2 ROWS ONLY': 'SW-SQL-006',
+      'SELECT id FROM users ORDER BY id LIMIT 2 ROWS EXAMINED 1000': 'SW-SQL-006',
+      'SELECT id FROM users LIMIT ROWS EXAMINED 1000': 'SW-SQL-006',
+      'SELECT id FROM kept FOR SYSTEM_TIME ALL': 'SW-SQL-006',
+      'VALUES (1, 2), (3, 4)': 'SW-GATE-100',
+    },
+  },
 ]
 
 export const writing: readonly Refusal[] = [
+  {
+    what: 'UPDATE and DELETE with WITH',
+    why: 'the query is one of the whole table, and each shard would answer it from its rows',
+    on: 'mysql',
+    statements: {
+      'WITH w AS (SELECT MAX(age) AS a FROM users) UPDATE users SET balance = 1 WHERE age IN (SELECT a FROM w)': 'SW-GATE-110',
+      'WITH w AS (SELECT MAX(age) AS a FROM users) DELETE FROM users WHERE id > 1000000 AND age IN (SELECT a FROM w)': 'SW-GATE-110',
+    },
+  },
   {
     what: 'a shard key that is an expression, or left out without a sequence',
     why: 'which shard it is would be known only when a server has computed it',
@@ -296,11 +331,17 @@ export const sessions: readonly Refusal[] = [
     },
   },
   {
-    what: 'LOCK TABLES, CALL, HANDLER, XA, FLUSH, PREPARE by text and other statements about one server',
-    why: 'the same; in unsharded keyspaces they are answered',
+    what: 'XA (in every keyspace)',
+    why: 'a prepared transaction of a client outlives its connection and would keep every switch waiting; `transaction_mode: xa` makes the gate do it',
+    statements: {
+      "XA START 'a'": 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'LOCK TABLES, CALL, HANDLER, FLUSH, PREPARE by text and other statements about one server',
+    why: 'they belong to one server connection; in unsharded keyspaces they are answered',
     statements: {
       'LOCK TABLES users READ': 'SW-GATE-100',
-      "XA START 'a'": 'SW-GATE-012',
       'HANDLER users OPEN': 'SW-GATE-100',
       'FLUSH TABLES users': 'SW-GATE-100',
       "PREPARE s FROM 'SELECT 1'": 'SW-GATE-012',

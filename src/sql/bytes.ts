@@ -134,7 +134,9 @@ export function hasMore(bytes: Buffer, from: number): boolean {
     else if (kind === Hash) at = lineEnd(bytes, at)
     else if (kind === Dash && bytes[at + 1] === 0x2d && (at + 2 >= bytes.length || (bytes[at + 2] as number) <= 0x20))
       at = lineEnd(bytes, at)
-    else if (kind === Slash && bytes[at + 1] === 0x2a && bytes[at + 2] !== 0x21 && bytes[at + 2] !== 0x4d) {
+    else if (kind === Slash && bytes[at + 1] === 0x2a) {
+      // What it holds is executed, by MariaDB at least.
+      if (bytes[at + 2] === 0x21 || (bytes[at + 2] === 0x4d && bytes[at + 3] === 0x21)) return true
       const end = bytes.indexOf('*/', at + 2, 'latin1')
       if (end < 0) return true
       at = end + 2

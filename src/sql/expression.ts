@@ -16,10 +16,12 @@ function operatorAt(r: Reader): string {
   return r.kind() === Kind.Operator ? r.text() : r.word()
 }
 
-function binary(r: Reader, powerMin: number): Expr {
-  const from = r.at
+/** `first`: what was read of it already. */
+function binary(r: Reader, powerMin: number, first: Expr | null = null): Expr {
+  const from = first?.span.from ?? r.at
   let left: Expr
-  if (powerMin <= notPower && r.isWord('NOT')) {
+  if (first !== null) left = first
+  else if (powerMin <= notPower && r.isWord('NOT')) {
     r.at++
     left = { kind: 'unary', operator: 'NOT', operand: r.deeper(() => binary(r, notPower)), span: r.span(from) }
   } else left = unary(r)
@@ -69,7 +71,7 @@ function comparison(r: Reader, left: Expr, from: number): Expr | null {
     return { kind: 'is', not, operand: left, what: what.toLowerCase() as 'null', span: r.span(from) }
   }
   const not = r.takeWords('NOT')
-  const word = r.takeOneOf('IN', 'LIKE', 'BETWEEN', 'REGEXP', 'RLIKE', 'SOUNDS', 'MEMBER')
+  const word = operatorWord(r)
   switch (word) {
     case 'IN': {
       if (!r.isOperator('(')) {
@@ -78,7 +80,7 @@ function comparison(r: Reader, left: Expr, from: number): Expr | null {
         return null
       }
       r.at++
-      const list = r.isWord('SELECT') || r.isWord('WITH') ? [subquery(r, r.at)] : expressionList(r)
+      const list = queryOrValues(r)
       r.expectOperator(')')
       return { kind: 'in', not, operand: left, list, span: r.span(from) }
     }
@@ -111,6 +113,35 @@ function comparison(r: Reader, left: Expr, from: number): Expr | null {
       return null
   }
 }
+
+/** SOUNDS and MEMBER are names where no more of the operator follows. */
+function operatorWord(r: Reader): string | null {
+  if (r.isWord('SOUNDS') && !r.isWord('LIKE', 1)) return null
+  if (r.isWord('MEMBER') && !r.isWord('OF', 1) && !r.isOperator('(', 1)) return null
+  return r.takeOneOf('IN', 'LIKE', 'BETWEEN', 'REGEXP', 'RLIKE', 'SOUNDS', 'MEMBER')
+}
+
+/**
+ * After `(`: one query, or values, which may begin with a query in parentheses: `(SELECT …) UNION …` is a query, `(SELECT …) + 1, 2` are values. Nothing is
+ * read twice, which nested ones would make 2^n times.
+ */
+function queryOrValues(r: Reader): Expr[] {
+  const from = r.at
+  if (r.isWord('SELECT') || r.isWord('WITH')) return [subquery(r)]
+  if (r.isWord('TABLE')) r.refuse('TABLE as a query')
+  if (!startsQuery(r)) return expressionList(r)
+  r.at++
+  const first = r.deeper(() => parenthesised(r, from))
+  if (first.kind === 'subquery') {
+    if (r.isOperator(')')) return [first]
+    if (queryGoesOn.has(r.word())) return [{ kind: 'subquery', query: r.query(r, { query: first.query, from }), span: r.span(from) }]
+  }
+  const items = [r.deeper(() => binary(r, 1, first))]
+  while (r.takeOperator(',')) items.push(parseExpression(r))
+  return items
+}
+
+const queryGoesOn = new Set(['UNION', 'EXCEPT', 'INTERSECT', 'ORDER', 'LIMIT'])
 
 function unary(r: Reader): Expr {
   const from = r.at
@@ -183,26 +214,22 @@ function primary(r: Reader): Expr {
 }
 
 function parenthesised(r: Reader, from: number): Expr {
-  if (r.isWord('SELECT') || r.isWord('WITH') || (r.isOperator('(') && startsQuery(r))) {
-    const query = r.query(r)
-    r.expectOperator(')')
-    return { kind: 'subquery', query, span: r.span(from) }
-  }
-  const items = expressionList(r)
+  const items = queryOrValues(r)
   r.expectOperator(')')
-  const first = items[0]
-  return items.length === 1 && first !== undefined
-    ? { kind: 'group', inner: first, span: r.span(from) }
-    : { kind: 'row', items, span: r.span(from) }
+  const only = items.length === 1 ? items[0] : undefined
+  if (only === undefined) return { kind: 'row', items, span: r.span(from) }
+  if (only.kind === 'subquery') return { ...only, span: r.span(from) }
+  return { kind: 'group', inner: only, span: r.span(from) }
 }
 
 function startsQuery(r: Reader): boolean {
   let ahead = 0
   while (ahead <= depthMax && r.isOperator('(', ahead)) ahead++
-  return r.isWord('SELECT', ahead)
+  return ahead > 0 && r.isWord('SELECT', ahead)
 }
 
-function subquery(r: Reader, from: number): Expr {
+function subquery(r: Reader): Expr {
+  const from = r.at
   const query = r.query(r)
   return { kind: 'subquery', query, span: r.span(from) }
 }
@@ -382,7 +409,7 @@ function call(r: Reader, from: number, schema: Name | null, name: Name): Expr {
       r.expectWord('IN')
       continue
     }
-    args.push(r.isWord('SELECT') ? subquery(r, r.at) : parseExpression(r))
+    args.push(r.isWord('SELECT') ? subquery(r) : parseExpression(r))
     if (r.takeOperator(',') || r.isOperator(')')) continue
     extended = true
     if (r.takeWords('ORDER', 'BY')) for (const item of orderItems(r)) args.push(item.expr)
@@ -395,6 +422,18 @@ function call(r: Reader, from: number, schema: Name | null, name: Name): Expr {
   }
   let window = false
   let over: WindowSpec | null = null
+  // PERCENTILE_CONT(0.5) WITHIN GROUP (ORDER BY x) OVER (…), LAG(x) RESPECT NULLS OVER (…)
+  if (r.takeWords('WITHIN', 'GROUP')) {
+    extended = true
+    r.expectOperator('(')
+    if (!r.takeWords('ORDER', 'BY')) r.fail('ORDER BY')
+    for (const item of orderItems(r)) args.push(item.expr)
+    r.expectOperator(')')
+  }
+  if (r.takeWords('FROM', 'FIRST') || r.takeWords('RESPECT', 'NULLS')) {
+    extended = true
+    r.takeWords('RESPECT', 'NULLS')
+  }
   if (r.takeWords('OVER')) {
     window = true
     if (r.takeOperator('(')) over = windowSpec(r)

@@ -135,6 +135,8 @@ test('several statements: where the next one begins', () => {
   assert.equal(text.toString('utf8', second.start, second.end), 'SELECT 2')
   assert.equal(second.next, -1)
   assert.equal(lexer.lex(Buffer.from("SELECT ';' ; # end")).next, -1)
+  assert.equal(lexer.lex(Buffer.from('SELECT 1; /*My last*/')).next, -1)
+  for (const executed of ['/*! SELECT 2 */', '/*M! SELECT 2 */']) assert.equal(lexer.lex(Buffer.from(`SELECT 1;${executed}`)).next, 9)
 })
 
 test('what can not be read is an error with a code', () => {

@@ -10,12 +10,12 @@ export class Reader {
   readonly lexed: Lexed
   at = 0
   #depth = 0
-  /** How a subquery is read: given by parse.ts, as select and expression need each other. */
-  readonly query: (reader: Reader) => Query
+  /** How a subquery is read, or what follows the first of its parts: given by parse.ts, as select and expression need each other. */
+  readonly query: (reader: Reader, first?: { readonly query: Query; readonly from: number }) => Query
   /** Number of the next `?`. */
   parameter = 0
 
-  constructor(lexed: Lexed, query: (reader: Reader) => Query) {
+  constructor(lexed: Lexed, query: Reader['query']) {
     this.lexed = lexed
     this.query = query
   }

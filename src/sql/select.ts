@@ -21,12 +21,12 @@ const options = [
   'SQL_CALC_FOUND_ROWS',
 ]
 
-/** A whole query: WITH, SELECTs joined by UNION, in parentheses or not. */
-export function parseQuery(r: Reader): Query {
+/** A whole query: WITH, SELECTs joined by UNION, in parentheses or not. `first`: its first part has been read, in parentheses that began at `from`. */
+export const parseQuery: Reader['query'] = (r, first) => {
   return r.deeper(() => {
-    const from = r.at
-    const withClause = parseWith(r)
-    const parts = [queryPart(r)]
+    const from = first?.from ?? r.at
+    const withClause = first === undefined ? parseWith(r) : null
+    const parts = [first?.query ?? queryPart(r)]
     let united = false
     while (r.takeOneOf('UNION', 'EXCEPT', 'INTERSECT') !== null) {
       united = true
@@ -157,7 +157,7 @@ const notShownBefore = /^[\x00-\x20\x7f]+/
 function parseAlias(r: Reader, strings: boolean): Name | null {
   const explicit = r.takeWords('AS')
   const kind = r.kind()
-  if (kind === Kind.QuotedName || (kind === Kind.Word && (explicit || canBeAlias(r.word())))) return r.name('an alias')
+  if (kind === Kind.QuotedName || (kind === Kind.Word && (explicit || canBeAlias(r.word()) || isOffsetName(r)))) return r.name('an alias')
   if (strings && kind === Kind.String) {
     const from = r.at
     const { tokens, bytes, mode } = r.lexed
@@ -169,6 +169,11 @@ function parseAlias(r: Reader, strings: boolean): Name | null {
   return null
 }
 
+/** MySQL has OFFSET for a name too; behind it stands a number where it is none. */
+function isOffsetName(r: Reader): boolean {
+  return r.isWord('OFFSET') && r.kind(1) !== Kind.Integer && r.kind(1) !== Kind.Parameter
+}
+
 export function parseOrderBy(r: Reader): Clause<OrderItem> | null {
   const from = r.at
   if (!r.takeWords('ORDER', 'BY')) return null
@@ -178,7 +183,9 @@ export function parseOrderBy(r: Reader): Clause<OrderItem> | null {
 
 export function parseLimit(r: Reader): Limit | null {
   const from = r.at
+  if (r.isWord('OFFSET') || r.isWord('FETCH')) r.refuse('OFFSET … FETCH')
   if (!r.takeWords('LIMIT')) return null
+  if (r.isWord('ROWS')) r.refuse('LIMIT ROWS EXAMINED')
   const first = limitValue(r)
   if (r.takeOperator(',')) return { offset: first, count: limitValue(r), span: r.span(from) }
   if (r.takeWords('OFFSET')) return { count: first, offset: limitValue(r), span: r.span(from) }
@@ -234,32 +241,75 @@ export function parseTables(r: Reader): TableRef[] {
   return tables
 }
 
+type Condition = { readonly on: Expr | null; readonly using: Name[]; readonly to: number }
+/** `last`: the factor that was read last before its condition was. */
+type Joined = Pick<TableRef & { kind: 'join' }, 'join' | 'natural'> & { condition: Condition | null; last: number }
+/** With the parentheses around it. */
+type Factor = { readonly table: TableRef; readonly span: Span }
+
+/**
+ * From the left: `a JOIN b ON x JOIN c ON y` joins c to what stands before it. In `a JOIN b JOIN c ON x ON y` the second condition is of the nearest join that has none yet: a JOIN (b JOIN c ON x) ON y.
+ * Where a join finds none at all it is from the left as well (MySQL's grammar moves it there).
+ */
 function joined(r: Reader): TableRef {
-  const from = r.at
-  let left = r.deeper(() => tableFactor(r))
-  let joins = 0
+  const factors = [factor(r)]
+  // By the factor to their right.
+  const joins: Joined[] = []
+  const waiting: Joined[] = []
   for (;;) {
-    const natural = r.takeWords('NATURAL')
-    let join: 'inner' | 'left' | 'right'
-    if (r.takeOneOf('JOIN', 'STRAIGHT_JOIN') !== null || r.takeWords('INNER', 'JOIN') || r.takeWords('CROSS', 'JOIN')) join = 'inner'
-    else if (r.takeWords('LEFT', 'JOIN') || r.takeWords('LEFT', 'OUTER', 'JOIN')) join = 'left'
-    else if (r.takeWords('RIGHT', 'JOIN') || r.takeWords('RIGHT', 'OUTER', 'JOIN')) join = 'right'
-    else if (natural) return r.fail('JOIN')
-    else return left
-    // `a JOIN b JOIN c ON … ON …` nests to the right; joining left to right reads all but that rare form.
-    const right = r.deeper(() => tableFactor(r))
-    let on: Expr | null = null
-    let using: Name[] = []
-    if (r.takeWords('ON')) on = parseExpression(r)
-    else if (r.takeWords('USING')) {
-      r.expectOperator('(')
-      using = nameList(r)
-      r.expectOperator(')')
+    const words = joinWords(r)
+    if (words !== null) {
+      const join: Joined = { ...words, condition: null, last: factors.length }
+      factors.push(factor(r))
+      joins[join.last] = join
+      if (!join.natural) waiting.push(join)
+      // Each join nests the one before, and who walks the tree recurs.
+      if (factors.length > depthMax + 1) throw sqlErrors.tooDeep({ limit: depthMax })
+      continue
     }
-    // Each join nests the one before, and who walks the tree recurs.
-    if (++joins > depthMax) throw sqlErrors.tooDeep({ limit: depthMax })
-    left = { kind: 'join', join, natural, left, right, on, using, span: r.span(from) }
+    const condition = waiting.length > 0 ? joinCondition(r) : null
+    if (condition === null) return nested(factors, joins, 0, factors.length - 1)
+    Object.assign(waiting.pop() as Joined, { condition, last: factors.length - 1 })
   }
+}
+
+function factor(r: Reader): Factor {
+  const from = r.at
+  const table = r.deeper(() => tableFactor(r))
+  return { table, span: r.span(from) }
+}
+
+/** Of the factors `first` to `last`. */
+function nested(factors: readonly Factor[], joins: readonly Joined[], first: number, last: number): TableRef {
+  const { table, span } = factors[first] as Factor
+  let left = table
+  for (let at = first + 1; at <= last;) {
+    const { join, natural, condition, last: end } = joins[at] as Joined
+    const right = nested(factors, joins, at, end)
+    const { on, using, to } = condition ?? { on: null, using: [], to: (factors[at] as Factor).span.to }
+    left = { kind: 'join', join, natural, left, right, on, using, span: { from: span.from, to } }
+    at = end + 1
+  }
+  return left
+}
+
+function joinWords(r: Reader): Pick<Joined, 'join' | 'natural'> | null {
+  const natural = r.takeWords('NATURAL')
+  if (r.takeOneOf('JOIN', 'STRAIGHT_JOIN') !== null || r.takeWords('INNER', 'JOIN') || r.takeWords('CROSS', 'JOIN'))
+    return { join: 'inner', natural }
+  if (r.takeWords('LEFT', 'JOIN') || r.takeWords('LEFT', 'OUTER', 'JOIN')) return { join: 'left', natural }
+  if (r.takeWords('RIGHT', 'JOIN') || r.takeWords('RIGHT', 'OUTER', 'JOIN')) return { join: 'right', natural }
+  return natural ? r.fail('JOIN') : null
+}
+
+function joinCondition(r: Reader): Condition | null {
+  if (r.takeWords('ON')) return { on: parseExpression(r), using: [], to: r.at }
+  if (!r.isWord('USING')) return null
+  r.at++
+  r.expectOperator('(')
+  const using = nameList(r)
+  r.expectOperator(')')
+  return { on: null, using, to: r.at }
 }
 
 function nameList(r: Reader): Name[] {
@@ -298,6 +348,13 @@ function tableFactor(r: Reader): TableRef {
       using: [],
       span: r.span(from),
     }))
+  }
+  // ODBC's outer join
+  if (r.isOperator('{') && r.isWord('OJ', 1)) {
+    r.at += 2
+    const inner = joined(r)
+    r.expectOperator('}')
+    return inner
   }
   if (r.kind() === Kind.Word && r.isOperator('(', 1)) {
     const name = r.word()
