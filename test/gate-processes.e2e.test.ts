@@ -14,6 +14,7 @@ import { findPort } from '../src/local/find-port.ts'
 import { Tree } from '../src/main/tree.ts'
 import { installsFile, projectDir, templatesDir } from '../src/main/up.ts'
 import { Certificates } from './kit/certificate.ts'
+import { oneFlavour } from './kit/servers.ts'
 import { until } from './kit/until.ts'
 
 const run = promisify(execFile)
@@ -23,7 +24,7 @@ test('two gates on one port with TLS; users, their rights and what they sent, by
   const certificates = new Certificates()
   const tree = await Tree.start({
     dataDir: join(dir, 'data'),
-    flavour: 'mariadb',
+    flavour: oneFlavour(),
     apiPort: await findPort(0),
     gatePort: await findPort(0),
     installsFile,

@@ -13,7 +13,7 @@ import { findPort } from '../src/local/find-port.ts'
 import { Tree } from '../src/main/tree.ts'
 import { installsFile, projectDir, templatesDir } from '../src/main/up.ts'
 import { commandLine } from './kit/command-line.ts'
-import { testServer, type TestServer } from './kit/servers.ts'
+import { oneFlavour, testServer, type TestServer } from './kit/servers.ts'
 import { until } from './kit/until.ts'
 
 const drainMs = 20_000
@@ -27,7 +27,7 @@ before(() => {
 after(() => rmSync(dir, { recursive: true, force: true }))
 
 async function database(): Promise<TestServer> {
-  const server = await testServer({ durability: 'full', rootPassword: 'existing-root' })
+  const server = await testServer({ flavour: oneFlavour(), durability: 'full', rootPassword: 'existing-root' })
   const admin = await mysql.createConnection({ ...server.config })
   await admin.query('CREATE DATABASE app')
   await admin.query(
@@ -153,7 +153,7 @@ for (const gates of [2, 1])
       await using server = await database()
       const tree = await Tree.start({
         dataDir: join(dir, `tree-${gates}`),
-        flavour: 'mariadb',
+        flavour: oneFlavour(),
         apiPort: await findPort(0),
         gatePort: await findPort(0),
         installsFile,

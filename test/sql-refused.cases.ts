@@ -306,6 +306,23 @@ export const sessions: readonly Refusal[] = [
     },
   },
   {
+    what: 'SET profiling = 1, SET optimizer_trace, SHOW PROFILES and SHOW PROFILE, and `PROFILING` and `OPTIMIZER_TRACE` of information_schema (in every keyspace)',
+    why: 'a server keeps the history of a connection, in which there would be statements of others',
+    statements: {
+      'SHOW PROFILES': 'SW-GATE-012',
+      'SET profiling = 1': 'SW-GATE-012',
+      "SET optimizer_trace = 'enabled=on'": 'SW-GATE-012',
+      'SELECT * FROM information_schema.OPTIMIZER_TRACE': 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'EXPLAIN FOR CONNECTION, SHOW EXPLAIN FOR, `threads` and `processlist` of performance_schema, `session` and `processlist` of sys, and information_schema.PROCESSLIST in SET and in what is prepared (in every keyspace)',
+    why: "they name sessions by a server's numbers; information_schema.PROCESSLIST has the gate's, as SHOW PROCESSLIST",
+    statements: {
+      'SELECT * FROM performance_schema.threads': 'SW-GATE-012',
+    },
+  },
+  {
     what: 'SET ROLE and other SETs that the gate does not read',
     why: 'it would be in force on one shard',
     statements: {

@@ -10,6 +10,7 @@ import { onServer } from './on-server.ts'
 import type { Relay } from './passthrough.ts'
 import type { Runner } from './runner.ts'
 import { databaseOf } from './schema-names.ts'
+import { listedSessions, readsProcesslist } from './listed-sessions.ts'
 import { namedIn, readsRows, toldSchemata, type ServerColumns } from './schemata.ts'
 import { isOfDiagnostics, withValues, type SessionValues } from './session-calls.ts'
 import { parsed, wordAt } from './statement-names.ts'
@@ -37,7 +38,7 @@ type Asking = {
   readonly runner: Runner
   readonly access: Pick<Access, 'restricted' | 'maySee'>
   readonly values: SessionValues
-  /** It is another value at each execution: left to those who refuse it. */
+  /** It is prepared: another value at each execution is left to those who refuse it. */
   readonly leaveRowCount: boolean
 }
 
@@ -62,6 +63,12 @@ export async function askedSchemata(
     if (!showing.has(wordAt(lexed, 0))) requireAlike(core, access, session)
     return null
   }
+  if (leaveRowCount && readsProcesslist(statement))
+    throw gateErrors.notForwarded({
+      construct: 'information_schema.processlist in a prepared statement',
+      reason: "its rows are the gate's sessions, which are others at each execution",
+      fix: 'send it as text',
+    })
   const { texts, parameters, ofOne } = namedIn(statement, lexed)
   const named = new Set([...texts, ...needs.schemas].filter((name) => (name === own && own !== '') || visible(name)))
   if ((needs.bare !== false || !ofOne) && own !== '') named.add(own)
@@ -79,7 +86,8 @@ export async function askedSchemata(
   // Others have used the lexer meanwhile.
   const again = lexStatement(text, mode)
   const all = [...core.watch.view.keyspaces.keys()].filter(visible)
-  const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: core.isMariadb })
+  const sessions = readsProcesslist(statement) ? listedSessions(core, access.restricted ? values.user : null) : []
+  const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: core.isMariadb, sessions })
   if (told === null && calls.length === 0 && shown === own) return null
   const isElsewhere = target !== session && needs.schemas.length === 0
   // What EXPLAIN answers has columns of its own, and a write none of these.

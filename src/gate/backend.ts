@@ -11,6 +11,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { ConnectionBudget } from './connection-budget.ts'
 import { gateErrors } from './errors.ts'
+import { countOfHistory } from './of-connections.ts'
 import { withoutInstant } from './settings.ts'
 
 /** KILL QUERY was sent for what ran on them: it may come after that has ended, and must not meet somebody else's statement. */
@@ -252,8 +253,10 @@ export class BackendPool {
       this.#offer(backend)
       return
     }
-    this.#orEnd(connection, Promise.all([connection.reset(), connection.useDatabase(this.#options.schema)])).then(
-      () => {
+    const reset = Promise.all([connection.reset(), connection.useDatabase(this.#options.schema), keepsHistory(connection)])
+    this.#orEnd(connection, reset).then(
+      ([, , keeps]) => {
+        if (keeps) return connection.destroy()
         backend.dirty = false
         backend.signature = ''
         backend.statements.clear()
@@ -283,10 +286,10 @@ export class BackendPool {
   }
 
   /** A server that does not answer is not waited for. */
-  async #orEnd(connection: Connection, answered: Promise<unknown>): Promise<void> {
+  async #orEnd<T>(connection: Connection, answered: Promise<T>): Promise<T> {
     const late = setTimeout(() => connection.destroy(), this.#options.resetMs)
     try {
-      await answered
+      return await answered
     } finally {
       clearTimeout(late)
     }
@@ -368,6 +371,17 @@ export class BackendPool {
   destroy(): void {
     this.close()
     for (const backend of this.#all) backend.connection.destroy()
+  }
+}
+
+/** A routine may have had statements profiled or traced, and others would find the texts there. */
+async function keepsHistory(connection: Connection): Promise<boolean> {
+  try {
+    return (await connection.value(countOfHistory)) !== '0'
+  } catch (error) {
+    // A server that has no such tables any more.
+    if (error instanceof ServerError) return false
+    throw error
   }
 }
 

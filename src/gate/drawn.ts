@@ -65,3 +65,11 @@ export function requireDrawn({ drawn }: Pick<Backend, 'drawn'>, sequences: reado
     fix: 'keep the number that NEXTVAL gave, or draw and ask in one transaction, with the sequence written alike',
   })
 }
+
+/** What asks for `@@last_gtid` is told. */
+export const notTheGtid = {
+  kind: 'refuse',
+  construct: '@@last_gtid',
+  reason: 'it is the last transaction of one connection, and a session has its connections only while it uses them',
+  fix: 'ask for @@gtid_current_pos, which is that transaction or behind it',
+} as const

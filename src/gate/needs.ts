@@ -173,7 +173,6 @@ function rightsFor(
     case 'EXPLAIN':
     case 'DESC':
     case 'DESCRIBE':
-      if (words.includes('CONNECTION') && statement === null) return null
       return effect === 'write' ? readAndWrite : ['read']
     case 'INSERT':
     case 'REPLACE':

@@ -4,8 +4,9 @@
  * first words and single tokens are looked at, so every dialect passes; in doubt it is a write. Pure; cached by the lexer's key.
  */
 import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
-import { asksLastGtid, drawnAt } from './drawn.ts'
+import { asksLastGtid, drawnAt, notTheGtid } from './drawn.ts'
 import { mayConcernAccounts } from './own-account.ts'
+import { refusedQuestion } from './of-connections.ts'
 import type { Pin } from './plan/plan.ts'
 import { callsStored, rereadable } from './pure-functions.ts'
 import { isOfDiagnostics, sessionCallAt, type SessionCall } from './session-calls.ts'
@@ -106,6 +107,8 @@ export function classify(lexed: Lexed): Passthrough {
   const words = new Words(lexed)
   const verb = words.at(0)
   const second = words.at(1)
+  const question = refusedQuestion(words, lexed)
+  if (question !== null) return { kind: 'refuse', ...question }
   switch (verb) {
     case 'BEGIN':
       if (second === 'NOT') break
@@ -176,13 +179,6 @@ export function classify(lexed: Lexed): Passthrough {
   const local = localOf(words, lexed)
   if (asksLastGtid(words, lexed)) return notTheGtid
   return local ?? relayOf(words, lexed, verb, second)
-}
-
-const notTheGtid: Passthrough = {
-  kind: 'refuse',
-  construct: '@@last_gtid',
-  reason: 'it is the last transaction of one connection, and a session has its connections only while it uses them',
-  fix: 'ask for @@gtid_current_pos, which is that transaction or behind it',
 }
 
 function savepointOf(words: Words, lexed: Lexed, verb: 'savepoint' | 'rollback-to' | 'release-savepoint', at: number): Passthrough {

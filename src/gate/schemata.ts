@@ -13,6 +13,7 @@ import { splice, type Edit } from '../sql/splice.ts'
 import { walkExpr, walkStatement, type Visitor } from '../sql/walk.ts'
 import { gateErrors } from './errors.ts'
 import type { Relay } from './passthrough.ts'
+import { isProcesslist, ofSessions, type ListedSession } from './listed-sessions.ts'
 import { literal } from './session-calls.ts'
 
 /** The columns of information_schema's tables, in order; tables in upper case. */
@@ -163,6 +164,8 @@ export type Keyspaces = {
   readonly all: readonly string[]
   /** MariaDB names a result's columns as the statement does, and those of a query within it as that one does; MySQL always as information_schema does. */
   readonly mariadb: boolean
+  /** The rows of PROCESSLIST. */
+  readonly sessions: readonly ListedSession[]
 }
 
 /** The statement as it is told to the server; null: as it stands. */
@@ -176,12 +179,13 @@ export function toldSchemata(statement: Statement, lexed: Lexed, columns: Server
           labels.push({ span: { from: expr.span.to, to: expr.span.to }, text: `AS ${quoteIdentifier(expr.name.text)}` })
     },
     table({ table, alias }) {
-      const query = ofServer(table, columns, keyspaces)
+      const query = isProcesslist(table) ? ofSessions(columns, keyspaces.sessions) : ofServer(table, columns, keyspaces)
       if (query !== null) edits.push({ span: table.span, text: alias === null ? `${query} AS ${quoteIdentifier(table.name.text)}` : query })
     },
     expr(expr) {
       if ((expr.kind !== 'column' && expr.kind !== 'star') || expr.schema === null || expr.table === null) return
-      if (!isInformationSchema(expr.schema.text) || !hasSchemas(expr.table.text, columns)) return
+      if (!isInformationSchema(expr.schema.text) || !(/^processlist$/i.test(expr.table.text) || hasSchemas(expr.table.text, columns)))
+        return
       edits.push({ span: { from: expr.schema.span.from, to: expr.table.span.from }, text: '' })
     },
   })

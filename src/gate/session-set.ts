@@ -37,10 +37,20 @@ const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
 /** They change by themselves as statements run: state of one connection. */
 const ofConnection = new Set(['insert_id', 'last_insert_id', 'identity', 'pseudo_thread_id', 'rand_seed1', 'rand_seed2'])
 
+const ofGate = 'transactions and ids are kept by the gate'
+const ofShared = 'what it keeps of statements is kept for a connection, which others use too'
+
 /** Under these, statements that the gate answers itself, or sends to any connection, would mean something else. */
-const refused: Readonly<Record<string, { readonly off: RegExp; readonly fix: string }>> = {
-  completion_type: { off: /^(0|NO_CHAIN|DEFAULT)$/i, fix: 'write COMMIT AND CHAIN' },
-  sql_auto_is_null: { off: /^(0|OFF|FALSE|DEFAULT)$/i, fix: 'ask for LAST_INSERT_ID()' },
+const refused: Readonly<Record<string, { readonly off: RegExp; readonly reason: string; readonly fix: string }>> = {
+  completion_type: { off: /^(0|NO_CHAIN|DEFAULT)$/i, reason: ofGate, fix: 'write COMMIT AND CHAIN' },
+  sql_auto_is_null: { off: /^(0|OFF|FALSE|DEFAULT)$/i, reason: ofGate, fix: 'ask for LAST_INSERT_ID()' },
+  // A connection would go on with it in the hands of others: on MariaDB also when it was reset (of-connections.ts).
+  profiling: { off: /^(0|OFF|FALSE|DEFAULT)$/i, reason: ofShared, fix: 'connect to the server itself for it' },
+  optimizer_trace: {
+    off: /^(0|DEFAULT|enabled=off(,one_line=\w+)?|one_line=\w+)$/i,
+    reason: ofShared,
+    fix: 'connect to the server itself for it',
+  },
 }
 
 /** What must be asked of a server first (`CONCAT(@@sql_mode, …)`), by the number of the assignment: a second evaluation might give another value. A character of the expression is a byte. */
@@ -133,7 +143,7 @@ export function effectOfSet(
           if (wrong !== undefined && !wrong.off.test(plain))
             throw gateErrors.notForwarded({
               construct: `SET ${name} = ${value}`,
-              reason: 'transactions and ids are kept by the gate',
+              reason: wrong.reason,
               fix: wrong.fix,
             })
           if (name.startsWith('character_set_') && name !== 'character_set_results') refuseUnsafe(plain.toLowerCase())

@@ -173,7 +173,7 @@ function callsAnother(statement: Statement, lexed: Lexed): boolean {
   return behind >= 0 && callsStored(new Lexer().lex(lexed.bytes.subarray(behind), 0, lexed.mode))
 }
 
-const ofOneServer = /^(processlist|innodb_.*|.*_statistics|user_privileges|applicable_roles|enabled_roles|files|thread_pool_.*)$/i
+const ofOneServer = /^(innodb_.*|.*_statistics|user_privileges|applicable_roles|enabled_roles|files|thread_pool_.*)$/i
 const ofSequences = new Set(['NEXTVAL', 'LASTVAL', 'SETVAL'])
 const ofTables = /TABLE|COLUMNS|FIELDS|INDEX|KEYS|TRIGGERS|EVENTS|VIEW/
 

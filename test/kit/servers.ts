@@ -87,6 +87,11 @@ export function mainFlavour(): LocalFlavour[] {
   return process.env['SHARDWRIGHT_TEST_FLAVOURS'] === undefined ? flavours().slice(0, 1) : flavours()
 }
 
+/** For tests that are written for one: MariaDB, unless SHARDWRIGHT_TEST_FLAVOURS names MySQL alone. */
+export function oneFlavour(): LocalFlavour {
+  return mainFlavour()[0] ?? 'mariadb'
+}
+
 /** A server of one's own; disposing of it removes it with its data. */
 export async function testServer(options: TestServerOptions = {}): Promise<TestServer> {
   const dir = join(processDir(), randomBytes(3).toString('hex'))

@@ -14,6 +14,7 @@ import type { LocalFlavour } from '../../local/installs.ts'
 import type { UserRecord } from '../../topology/records.ts'
 import type { GateConfig } from '../config.ts'
 import type { Gate } from '../gate.ts'
+import { oneFlavour } from '../../../test/kit/servers.ts'
 import { startMariadb } from './servers.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './world.ts'
 
@@ -55,7 +56,7 @@ export type Wanted = {
   /** Beside `app`, who may do all. */
   readonly users?: Readonly<Record<string, UserWanted>>
   readonly config?: Partial<GateConfig>
-  /** MariaDB unless said. */
+  /** `oneFlavour` unless said. */
   readonly flavour?: LocalFlavour
   /** The port by which the gate reaches the server, made of the server's own: with something between them. */
   readonly through?: (port: number) => Promise<number>
@@ -70,7 +71,7 @@ export async function gateOnServer({
   sequences = {},
   users = {},
   config = {},
-  flavour = 'mariadb',
+  flavour = oneFlavour(),
   settings = {},
   through = (port) => Promise.resolve(port),
 }: Wanted): Promise<GateOnServer> {

@@ -3,7 +3,7 @@ import { connect } from '../../mysql/connect.ts'
 import type { Connection, ConnectOptions } from '../../mysql/connection.ts'
 import { findPort } from '../../local/find-port.ts'
 import type { LocalFlavour } from '../../local/installs.ts'
-import { testServer } from '../../../test/kit/servers.ts'
+import { oneFlavour, testServer } from '../../../test/kit/servers.ts'
 
 export type TestServer = {
   port: number
@@ -17,7 +17,7 @@ const rights =
 
 export async function startMariadb(
   settings: Readonly<Record<string, string | number>> = {},
-  flavour: LocalFlavour = 'mariadb',
+  flavour: LocalFlavour = oneFlavour(),
 ): Promise<TestServer> {
   const server = await testServer({ flavour, binlog: false, bufferPoolMb: 64, extra: { 'max-connections': 400, ...settings } })
   const admin = (options: Partial<ConnectOptions> = {}): Promise<Connection> => connect({ ...server.config, ...options })

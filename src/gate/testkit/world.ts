@@ -10,10 +10,11 @@ import type { Store } from '../../topology/store.ts'
 import { put, readRecord } from '../../topology/typed.ts'
 import type { GateConfig } from '../config.ts'
 import { Gate, type GateOptions } from '../gate.ts'
+import { oneFlavour } from '../../../test/kit/servers.ts'
 
 export type WorldShard = { name: string; port: number; schema: string; serverId?: string }
 
-export async function addServer(store: Store, id: string, port: number, flavour: 'mariadb' | 'mysql' = 'mariadb'): Promise<void> {
+export async function addServer(store: Store, id: string, port: number, flavour: 'mariadb' | 'mysql' = oneFlavour()): Promise<void> {
   const server: ServerRecord = {
     v: 1,
     id,
