@@ -3,6 +3,9 @@
  * shard that serves. Columns are read anew after DDL through any gate, after a change of vschema or routing, and when they
  * are older than a bound: DDL may come past the gates. Until then others may be known than there are: what would be lost or stored
  * elsewhere by that asks the servers first (gather-fill.ts, moved-rows.ts), and INSERT names its columns (plan/insert-plan.ts).
+ *
+ * That a table is not there is believed for the statement that has asked and for a moment (`absentMs`): made past the gates, it would be read on one shard, and its rows be stored there. In that moment
+ * nothing is written by it either: to a table that nobody knows a write is planned for no shard (plan/planner.ts).
  */
 import { isSwError } from '../base/errors.ts'
 import { unlessAborted } from '../base/unless-aborted.ts'
@@ -20,6 +23,8 @@ const columnsMaxAgeMs = 60_000
 /** What is wrong by columns that are older is looked at again by new ones: a statement that the planner refuses, and one that a server did. */
 export const doubtedAgeMs = { planned: 3_000, refused: 200 } as const
 const readsMax = 20
+/** Those who waited for one answer have planned by it. */
+const absentMs = 20
 
 type TableKind = ResolvedTable['kind']
 type Loaded = { columns: TableColumns | null; atMs: number }
@@ -34,10 +39,12 @@ class KeyspaceEntry implements KeyspaceInfo {
   /** Times that columns were forgotten: those being read meanwhile may be of before. */
   forgotten = 0
   readonly loaded = new Map<string, Loaded>()
+  readonly #clock: Core['clock']
   functions: StoredFunctions | undefined = undefined
   functionsAtMs = 0
 
-  constructor(view: KeyspaceView) {
+  constructor(view: KeyspaceView, clock: Core['clock']) {
+    this.#clock = clock
     this.name = view.name
     this.vschemaVersion = view.vschemaVersion
     this.ddlVersion = view.ddlVersion
@@ -48,7 +55,13 @@ class KeyspaceEntry implements KeyspaceInfo {
   }
 
   columns(table: string): TableColumns | null | undefined {
-    return this.loaded.get(table)?.columns
+    const loaded = this.loaded.get(table)
+    return loaded?.columns === null && this.isOld(loaded) ? undefined : loaded?.columns
+  }
+
+  /** Of a table that was not there. */
+  isOld({ atMs }: Loaded): boolean {
+    return atMs < this.#clock.monotonicMs() - absentMs
   }
 }
 
@@ -117,7 +130,7 @@ export class GateCatalog implements Catalog {
     if (known !== undefined) return known
     const view = this.#core.watch.view.keyspaces.get(name)
     if (view === undefined) return null
-    const made = new KeyspaceEntry(view)
+    const made = new KeyspaceEntry(view, this.#core.clock)
     this.#entries.set(name, made)
     return made
   }
@@ -151,10 +164,14 @@ export class GateCatalog implements Catalog {
     }
   }
 
-  /** Columns that are old are read again beside the statement that found them so. */
-  refreshOld(keyspace: string, tables: readonly string[]): void {
+  /**
+   * Columns that are old are read again beside the statement that found them so.
+   * @returns some were not there, which may be otherwise by now: the statement waits for `load`, and is planned again
+   */
+  refreshOld(keyspace: string, tables: readonly string[]): boolean {
     const entry = this.#entries.get(keyspace)
-    if (entry === null || entry === undefined) return
+    if (entry === null || entry === undefined) return false
+    let absent = false
     const limit = this.#core.clock.monotonicMs() - columnsMaxAgeMs
     // A statement without tables has nothing else that would bring them.
     if (tables.length === 0 && entry.functions !== undefined && entry.functionsAtMs <= limit) {
@@ -163,10 +180,14 @@ export class GateCatalog implements Catalog {
     }
     for (const table of tables) {
       const loaded = entry.loaded.get(table)
-      if (loaded === undefined || loaded.atMs > limit) continue
-      loaded.atMs = Number.MAX_SAFE_INTEGER
-      void this.#load(keyspace, table).catch(() => {})
+      if (loaded === undefined) continue
+      if (loaded.columns === null) absent ||= entry.isOld(loaded)
+      else if (loaded.atMs <= limit) {
+        loaded.atMs = Number.MAX_SAFE_INTEGER
+        void this.#load(keyspace, table).catch(() => {})
+      }
     }
+    return absent
   }
 
   /** One reads for all who wait; none of them can end it for the others, and each may leave. */

@@ -32,6 +32,10 @@ export async function routeInner(core: Core, name: string, sql: Buffer, signal: 
       continue
     }
     if (plan.kind !== 'routed') break
+    if (core.catalog.refreshOld(plan.keyspace, plan.tables)) {
+      await core.catalog.load(plan.keyspace, plan.tables, signal)
+      continue
+    }
     const first = keyspace.shards[0] as ShardView
     const inputs: RouteInputs<ShardView> = {
       lexed,

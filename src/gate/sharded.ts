@@ -172,8 +172,9 @@ export class Sharded {
         }
       } catch (error) {
         // By columns of before? They are looked at, once.
-        const doubtful = !doubted && (isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124'))
-        if (!doubtful || !(doubted = await this.#doubt(e, doubtedAgeMs.planned))) throw error
+        const absent = errorKindOf(error) === 'schema'
+        const doubtful = !doubted && (absent || isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124'))
+        if (!doubtful || !(doubted = await this.#doubt(e, absent ? 0 : doubtedAgeMs.planned))) throw error
         continue
       }
       const one = onOneServer(plan)
@@ -238,17 +239,18 @@ export class Sharded {
 
   #routed(plan: RoutedPlan, lexed: Lexed, given: Execution): Promise<Refused | null> {
     const keyspace = this.#core.keyspace(plan.keyspace)
-    if (keyspace.notReady !== null) return this.#whenReady(plan, given)
+    if (keyspace.notReady !== null) return this.#anewAfter(this.#core.ready(plan.keyspace, given.signal))
     const e = plan.system === true && given.params.length > 0 ? renamedParameters(given, keyspace) : given
-    this.#core.catalog.refreshOld(plan.keyspace, plan.tables)
+    if (this.#core.catalog.refreshOld(plan.keyspace, plan.tables))
+      return this.#anewAfter(this.#core.catalog.load(plan.keyspace, plan.tables, given.signal))
     if (keyspace.writes !== null) refuseWrite(plan, keyspace)
     requireRole(keyspace, this.#runner.transaction, plan.effect)
     const read = keyspace.reads === null ? null : readByBranch(this.#context, plan, lexed, e, keyspace)
     return read === null ? this.#onShards(plan, keyspace, lexed, e, null) : this.#onBranch(plan, read, lexed, e)
   }
 
-  async #whenReady(plan: RoutedPlan, { signal }: Execution): Promise<never> {
-    await this.#core.ready(plan.keyspace, signal)
+  async #anewAfter(waited: Promise<unknown>): Promise<never> {
+    await waited
     throw new Rerouted()
   }
 
@@ -295,10 +297,9 @@ export class Sharded {
     return known instanceof Promise ? known : this.#send(plan, keyspace, known, e, token)
   }
 
-  async #draw(sequence: SequenceName, keyspace: string, count: number, e: Execution): Promise<never> {
-    e.ids = await this.#core.sequences.take(sequence, keyspace, count, e.signal)
+  #draw(sequence: SequenceName, keyspace: string, count: number, e: Execution): Promise<never> {
     // Others have lexed and routing may have changed while we waited.
-    throw new Rerouted()
+    return this.#anewAfter(this.#core.sequences.take(sequence, keyspace, count, e.signal).then((ids) => (e.ids = ids)))
   }
 
   #send(

@@ -123,6 +123,38 @@ for (const flavour of flavours()) {
       await world.admin.query('ALTER TABLE shop_end.x ADD COLUMN again INT DEFAULT 7 FIRST')
     })
 
+    test('promise 1: a table that was not there, made past the gates, has its rows where their keys say, and is read whole', async () => {
+      const shards = schemas.map((schema, i) => ({ name: ['-80', '80-'][i] as string, serverId: 's1', schema }))
+      const byId = { column_vindexes: [{ column: 'id', name: 'hash' }] }
+      const made = { m: byId, r: { type: 'reference' }, s: byId }
+      const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: made }
+      await addKeyspace(world.store, 'later', shards, { sharded: true, vschema })
+      await until('the keyspace is seen', 2_000, async () => other.core.watch.view.keyspaces.get('later')?.vschemaVersion !== undefined)
+      await using k = await connect({ host: '127.0.0.1', port, user: 'app', password, database: 'later' })
+      const absent = (sql: string): Promise<void> => assert.rejects(k.query(sql), /1146.*Table '\w+\.\w+' doesn't exist/)
+      for (const table of ['m', 'r', 's', 'nowhere']) {
+        await absent(`SELECT 1 FROM ${table}`)
+        for (const sql of [`INSERT INTO ${table} VALUES (4, 1)`, `UPDATE ${table} SET n = 2`, `DELETE FROM ${table}`]) await absent(sql)
+      }
+      const insert = await k.prepare('INSERT INTO s VALUES (?, ?)').catch(() => null)
+      assert.equal(insert, null)
+      for (const table of ['m', 'r', 's', 'nowhere']) await onShards(`CREATE TABLE ${table} (id BIGINT PRIMARY KEY, n INT)`)
+      await k.query('INSERT INTO m VALUES (4, 1)')
+      await k.query('INSERT INTO r VALUES (4, 1)')
+      const prepared = await k.prepare('INSERT INTO s VALUES (?, ?)')
+      await prepared.execute(['4', '1'])
+      const standing = async (table: string): Promise<string> =>
+        (await Promise.all(schemas.map((schema) => world.admin.value(`SELECT COUNT(*) FROM ${schema}.${table}`)))).join()
+      // hash(4) is d2….
+      assert.deepEqual(await Promise.all(['m', 'r', 's'].map(standing)), ['0,1', '1,1', '0,1'])
+      await assert.rejects(k.query('INSERT INTO nowhere VALUES (4, 1)'), /SW-GATE-103/)
+      assert.equal(await standing('nowhere'), '0,0')
+      // What was asked of one shard.
+      await k.query('UPDATE m SET n = 2')
+      assert.equal(await k.value('SELECT 1 FROM m'), '1')
+      for (const table of ['m', 'r', 's', 'nowhere']) await onShards(`DROP TABLE ${table}`)
+    })
+
     test('promise 10: a statement whose plan is known keeps a lookup that the vschema has got since', async () => {
       await world.admin.query('CREATE TABLE plain.b_idx (b BIGINT, id BIGINT, keyspace_id VARBINARY(16), PRIMARY KEY (b, id, keyspace_id))')
       const byId = { column: 'id', name: 'hash' }

@@ -71,7 +71,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     sharded: true,
     verb: statement.kind,
     effect: 'write',
-    // A reference table's copies are all changed; an unknown table's error is one shard's.
+    // A reference table's copies are all changed.
     destinations: roots.length > 0 ? roots.map((root) => root.destination) : [{ kind: reference === undefined ? 'any' : 'all' }],
     whole,
     scatter,

@@ -18,7 +18,7 @@ import type { BoundTable } from './scope.ts'
 import { computesOfParameters, computesOfParametersAlone } from './lone-parameters.ts'
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
 import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
-import { refusedConnectionBound, refusedScatter } from './select-plan.ts'
+import { refusedConnectionBound } from './select-plan.ts'
 import { countedColumn } from './server-ids.ts'
 import { bare, slotOf } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
@@ -41,16 +41,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     engine: table.columns?.engine ?? null,
   } as const
   const whole = compileText(count, analysis.edits)
-  // The server says that there is no such table.
-  if (table.columns === null || entry === undefined) {
-    return {
-      ...base,
-      destinations: [{ kind: 'any' }],
-      whole,
-      scatter: refusedScatter('an unknown table', 'one shard answers'),
-      insert: null,
-    }
-  }
+  if (entry === undefined) throw planErrors.tableNotInVschema({ table: table.name, keyspace })
   refuseTriggers(table, [
     'INSERT',
     ...(insert.onDuplicate === null ? [] : (['UPDATE'] as const)),
@@ -128,10 +119,10 @@ export const typesDiffer = {
   instead: 'insert the rows one by one, or give the values computed',
 }
 
-/** A row's own shard would answer a subquery from its rows alone. (A table that is not there is the server's to refuse.) */
+/** A row's own shard would answer a subquery from its rows alone. */
 function readsOthers(target: BoundTable, analysis: Analysis): boolean {
   const others = analysis.tables.filter((one) => one !== target)
-  return others.some((one) => one.entry?.kind !== 'reference') && others.every((one) => one.columns !== null)
+  return others.some((one) => one.entry?.kind !== 'reference')
 }
 
 /**

@@ -4,6 +4,7 @@ import { type Lexed, tokenEnd, tokenStart } from '../../sql/lexer.ts'
 import { parse } from '../../sql/parse.ts'
 import { isBuiltin } from '../pure-functions.ts'
 import { Analysis } from './analysis.ts'
+import { ServerError } from '../../mysql/errors.ts'
 import type { Catalog, KeyspaceInfo } from './catalog.ts'
 import { planChange } from './change-plan.ts'
 import { planErrors } from './errors.ts'
@@ -241,6 +242,7 @@ function planRows(
   if (analysis.systemSchema) throw planErrors.crossKeyspace({ keyspaces: `${keyspace.name} and the server's own` })
   refuseExecutableComments(lexed)
   refuseReadingFunctions(analysis, keyspace)
+  if (statement.kind !== 'query') requireTables(analysis)
   const plan =
     statement.kind === 'query'
       ? planSelect(statement.query, analysis, keyspace.name, lexed.count)
@@ -248,6 +250,15 @@ function planRows(
         ? planInsert(statement, analysis, keyspace.name, lexed.count)
         : planChange(statement, analysis, keyspace.name, lexed.count)
   return { plan, fixed: analysis.fixedLiterals }
+}
+
+/**
+ * On which shard rows of a table stand that is not there, nobody can say: what reads it is refused by a server, but a write must meet no shard on which it stands by the time that it comes there.
+ * @throws as a server would
+ */
+function requireTables({ tables }: Analysis): void {
+  const absent = tables.find(({ columns }) => columns === null)
+  if (absent !== undefined) throw new ServerError(1146, '42S02', `Table '${absent.keyspace.name}.${absent.name}' doesn't exist`)
 }
 
 function refuseUnclear({ unclear }: Analysis): void {

@@ -61,6 +61,18 @@ test('promise 10: what copies of a reference table would make their own of', () 
     assert.equal(scatterOf(sql), 'allowed', sql)
 })
 
+test('promise 1: a write that names a table which nobody knows is planned for no shard', () => {
+  for (const sql of [
+    'INSERT INTO nope VALUES (1)',
+    'REPLACE INTO nope SET id = 1',
+    'UPDATE nope SET id = 1',
+    'DELETE FROM nope WHERE id = 1',
+    'INSERT INTO users (id) SELECT id FROM nope',
+    'UPDATE users SET name = (SELECT MAX(x) FROM nope) WHERE id = 1',
+  ])
+    assert.throws(() => planOf(sql), /1146 .*Table 'app\.nope' doesn't exist/, sql)
+})
+
 test('names for the columns of VALUES have one more where an id is drawn', () => {
   const of = (alias: string): string =>
     show(`INSERT INTO orders (user_id, total) VALUES (1, 2) AS ${alias} ON DUPLICATE KEY UPDATE total = 1`)[0] ?? ''
