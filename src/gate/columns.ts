@@ -107,7 +107,8 @@ function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnI
     invisible: extra.includes('INVISIBLE'),
     generated: /\b(VIRTUAL|STORED|PERSISTENT)( GENERATED)?\b/.test(extra) && !extra.includes('DEFAULT_GENERATED'),
     autoIncrement: extra.includes('AUTO_INCREMENT'),
-    randomDefault: isRandomDefault(row['default_text'] ?? null, mariadb, extra),
+    randomDefault: isMade(row['default_text'] ?? null, random, mariadb, extra),
+    drawnDefault: isMade(row['default_text'] ?? null, drawn, mariadb, extra),
     hasDefault: (row['default_text'] ?? 'NULL') !== 'NULL',
     signedSet: dataType === 'set' && (row['column_type']?.match(/'(?:[^']|'')*'/g) ?? []).length === 64,
     padSpace: collation === null ? null : mariadb ? !/nopad/i.test(collation) : row['pad'] === 'PAD SPACE',
@@ -115,11 +116,12 @@ function columnOf(row: Record<string, string | null>, mariadb: boolean): ColumnI
 }
 
 /** MariaDB quotes what is a text; MySQL tells of expressions beside it. (CURRENT_TIMESTAMP is the statement's, which all shards are given.) */
-function isRandomDefault(text: string | null, mariadb: boolean, extra: string): boolean {
+function isMade(text: string | null, by: RegExp, mariadb: boolean, extra: string): boolean {
   if (text === null || (mariadb ? text.startsWith("'") : !extra.includes('DEFAULT_GENERATED'))) return false
-  return random.test(text)
+  return by.test(text)
 }
 
+const drawn = /\b(nextval|next\s+value)\b/i
 const random = /\b(rand|uuid|uuid_short|uuid_v[47]|sys_guid|random_bytes|encrypt|sysdate|nextval|next\s+value)\b/i
 
 /** Whether each server may make its own of it. What is declared DETERMINISTIC is believed where its text can't be read: elsewhere it is often said for the binary log's sake alone. */

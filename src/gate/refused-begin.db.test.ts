@@ -8,10 +8,11 @@ import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { frameCommand } from '../wire/frames.ts'
 import { com } from '../wire/commands.ts'
+import { ofStatement } from './scatter.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const begin = frameCommand(com.query, 'BEGIN')
-const savepoint = frameCommand(com.query, 'SAVEPOINT sw_statement')
+const savepoint = frameCommand(com.query, `SAVEPOINT ${ofStatement}`)
 const refused = frameCommand(com.query, "SIGNAL SQLSTATE '70100' SET MYSQL_ERRNO = 1317, MESSAGE_TEXT = 'Query execution was interrupted'")
 
 for (const flavour of flavours()) {

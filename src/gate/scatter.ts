@@ -7,6 +7,7 @@
  * more; outside of one, in a transaction made for it, committed on all or rolled back on all. Parts run in key order, one
  * after the other: two such statements meet their locks in the same order and can't wait for each other.
  */
+import { randomBytes } from 'node:crypto'
 import type { OkResult, RowStream } from '../mysql/connection.ts'
 import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { isSwError } from '../base/errors.ts'
@@ -35,6 +36,9 @@ import { rollbackBranch } from './xa-commit.ts'
 import { atInstant, showingText } from './settings.ts'
 import { shardName, type Branch, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
+
+/** No client can hit on it: under a name of the client's it would take that savepoint's place. (Servers hold `Ä` and `a` equal there.) */
+export const ofStatement = `sw_statement_${randomBytes(8).toString('hex')}`
 
 export class Scatter {
   readonly #core: Core
@@ -213,7 +217,7 @@ export class Scatter {
           const first = !done.includes(branch)
           if (first) done.push(branch)
           branch.statements++
-          const ahead = own === null && first ? ['SAVEPOINT sw_statement'] : []
+          const ahead = own === null && first ? [`SAVEPOINT ${ofStatement}`] : []
           const result = await performed(part, branch.backend, ahead)
           branch.wrote = true
           branch.open = branch.backend.connection.inTransaction
@@ -271,7 +275,7 @@ export class Scatter {
         // Undo what this statement did on the other shards; the transaction lives on.
         for (const branch of done) {
           try {
-            await branch.backend.connection.query('ROLLBACK TO SAVEPOINT sw_statement')
+            await branch.backend.connection.query(`ROLLBACK TO SAVEPOINT ${ofStatement}`)
           } catch {
             this.#runner.transaction = null
             await on.rollback()

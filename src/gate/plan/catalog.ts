@@ -82,6 +82,8 @@ export type ColumnInfo = {
   readonly hasDefault: boolean
   /** Its DEFAULT is an expression that gives another value each time. */
   readonly randomDefault?: boolean
+  /** Its DEFAULT takes the next number of a sequence (MariaDB). */
+  readonly drawnDefault?: boolean
   /** A SET of 64 members: by MySQL its number is signed in some orders, and not in others (tried). */
   readonly signedSet?: boolean
   /** Whether the collation ignores trailing spaces (PAD SPACE); null: not text. */

@@ -8,6 +8,7 @@ import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import { lookupChange, ownedLookups } from './lookup.ts'
+import { refuseOwnDefaults } from './own-defaults.ts'
 import { refusedMatch, soughtInBooleanMode } from './relevance.ts'
 import { refuseChoosingCopies, refuseDivergingCopies, refuseMeetingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound, refusedScatter, severalRoots } from './select-plan.ts'
@@ -28,7 +29,10 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     refuseFollowed(table, assigned, statement.kind === 'delete')
     refuseDivergingCopies(table, statement, analysis)
     refuseChoosingCopies(table, analysis)
-    if (statement.kind === 'update') refuseMeetingCopies(table, statement)
+    if (statement.kind === 'update') {
+      refuseMeetingCopies(table, statement)
+      refuseOwnDefaults(table, statement, { assignments: statement.assignments, filled: null })
+    }
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {
       const single = analysis.scope.tables.length === 1

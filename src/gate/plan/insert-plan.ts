@@ -17,6 +17,7 @@ import type { Destination, InsertRow, Piece, RoutedPlan, SequencePlan, Slot } fr
 import type { BoundTable } from './scope.ts'
 import { computesOfParameters, computesOfParametersAlone } from './lone-parameters.ts'
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
+import { refuseOwnDefaults } from './own-defaults.ts'
 import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
 import { refusedConnectionBound } from './select-plan.ts'
 import { countedColumn } from './server-ids.ts'
@@ -64,8 +65,13 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
   }
 
   const names = namesOf(insert, table)
-  refuseOwnDefaults(insert, table, names)
   const sequence = sequenceOf(table)
+  refuseOwnDefaults(table, insert, {
+    names,
+    rows: insert.rows,
+    assignments: insert.onDuplicate?.assignments ?? [],
+    filled: sequence?.column ?? null,
+  })
   const counted = countedColumn(table, names, sequence)
   const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
   const idPlace = counted === null ? sequencePlace : names.indexOf(counted.column.toLowerCase())
@@ -141,7 +147,12 @@ function planInsertSelect(
   const sequence = sequenceOf(table)
   const counted = countedColumn(table, names, sequence)
   const roots = analysis.groups.roots()
-  refuseOwnDefaults(insert, table, names)
+  refuseOwnDefaults(table, insert, {
+    names,
+    rows: insert.rows,
+    assignments: insert.onDuplicate?.assignments ?? [],
+    filled: sequence?.column ?? null,
+  })
   // Which of the rows that meet stays depends on their order, which may be another one on each shard.
   const meets = insert.ignore || insert.verb === 'replace' || insert.onDuplicate !== null
   if (table.entry?.kind === 'reference' && roots.length === 0 && !analysis.limited && sequence === null && counted === null && !meets)
@@ -161,22 +172,6 @@ function planInsertSelect(
   const gather = gatherInsert(insert, table, names, { sequence, counted }, analysis, count, refusal)
   if (gather === null) throw planErrors.refused(refusal)
   return { ...base, destinations: [{ kind: 'all' }], whole, scatter: { kind: 'gather', gather }, insert: null }
-}
-
-/** Each copy of a reference table would make its own. */
-function refuseOwnDefaults(insert: Insert, table: BoundTable, names: readonly string[]): void {
-  if (table.entry?.kind !== 'reference') return
-  const isDefault = (value: Expr | undefined): boolean => value !== undefined && bare(value).kind === 'default'
-  const made = table.columns?.columns.find(({ name, randomDefault }) => {
-    const place = names.indexOf(name.toLowerCase())
-    return randomDefault === true && (place < 0 || insert.rows.some(({ values }) => isDefault(values[place])))
-  })
-  if (made === undefined) return
-  throw planErrors.refused({
-    construct: `leaving ${made.name} of reference table ${table.name} to its default`,
-    reason: 'each copy would make a value of its own',
-    instead: 'give the value',
-  })
 }
 
 /** The columns that get a value, in lower case. */

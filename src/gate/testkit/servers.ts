@@ -23,7 +23,7 @@ export async function startMariadb(
   const admin = (options: Partial<ConnectOptions> = {}): Promise<Connection> => connect({ ...server.config, ...options })
   await using connection = await admin()
   await connection.query("CREATE USER IF NOT EXISTS sw_gate@'%' IDENTIFIED BY 'gate-secret'")
-  await connection.query(`GRANT ${rights} ON *.* TO sw_gate@'%'`)
+  await connection.query(`GRANT ${rights}${flavour === 'mysql' ? ', XA_RECOVER_ADMIN' : ''} ON *.* TO sw_gate@'%'`)
   return {
     port: server.port,
     pid: server.pid,
