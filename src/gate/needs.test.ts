@@ -128,6 +128,7 @@ test('whether it concerns tables, sequences or functions of the chosen database;
     [
       true,
       [
+        'SELECT * FROM {oj t LEFT JOIN u ON t.a = u.a}',
         'SELECT * FROM t',
         'WITH c AS (SELECT * FROM t) SELECT * FROM c',
         'SHOW TABLES',
@@ -187,7 +188,6 @@ test('whether it concerns tables, sequences or functions of the chosen database;
         'DO (SELECT 1 FROM t)',
         'ANALYZE SELECT * FROM t',
         'INSERT INTO t TABLE u',
-        'SELECT * FROM {oj t LEFT JOIN u ON t.a = u.a}',
         'SELECT NEXT VALUE FOR s',
         'SELECT (TABLE t)',
         'BEGIN NOT ATOMIC SELECT * FROM t; END',
