@@ -31,7 +31,8 @@ import type { Sessions } from './sessions.ts'
 export type Mode = 'many' | 'gaps' | 'alone'
 
 export type Outcome =
-  | { readonly kind: 'settled'; readonly findings: readonly Finding[]; readonly repaired: number }
+  /** `keys`: of all rows that stood there, on either side: under the key's collation they are one place. */
+  | { readonly kind: 'settled'; readonly findings: readonly Finding[]; readonly repaired: number; readonly keys: ReadonlySet<string> }
   /** The source does not have it and a target does: to be proved in mode `gaps`. */
   | { readonly kind: 'absent' }
   | { readonly kind: 'locked' }
@@ -104,7 +105,8 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
         continue
       }
       if (verdict.findings.length > 0) wrong.set(place, verdict)
-      outcomes.push({ kind: 'settled', findings: verdict.findings, repaired: 0 })
+      const rows = [...(sourceRows[place] ?? []), ...targetRows.flatMap((found) => found[place] ?? [])]
+      outcomes.push({ kind: 'settled', findings: verdict.findings, repaired: 0, keys: new Set(rows.map(({ key }) => key)) })
     }
     if (repair === null || wrong.size === 0) return { kind: 'outcomes', outcomes }
     const stillLocked = async (): Promise<void> => {
@@ -120,8 +122,9 @@ export async function settle(options: SettleOptions, keys: readonly string[], mo
         comparison.columnNames,
       )
       const before = wrong.get(place)
-      if (verdict.findings.length === 0 && before !== undefined)
-        outcomes[place] = { kind: 'settled', findings: before.findings, repaired: before.findings.length }
+      const outcome = outcomes[place]
+      if (verdict.findings.length === 0 && before !== undefined && outcome?.kind === 'settled')
+        outcomes[place] = { ...outcome, repaired: before.findings.length }
     }
     return { kind: 'outcomes', outcomes }
   } catch (error) {

@@ -2,6 +2,10 @@
  * One table of one group, from the cursor on: chunks are compared by a few workers, keys that may differ are settled beside them, and the
  * cursor moves over a chunk when all its keys are settled. What is reported is what the cursor has passed, so a mover that takes over
  * counts nothing twice and leaves nothing out.
+ *
+ * Two keys that the key's collation equates (`a` on a source, `A` on a target) come as two candidates and are one place, which the first of them that is settled
+ * tells of. Where both are in one batch the server sees to that; else the other is let go with it. It is known by then: both are of one span,
+ * since a span's bounds are compared by that collation, and a span's candidates are queued together.
  */
 import type { Clock } from '../base/clock.ts'
 import type { Comparison } from './comparison.ts'
@@ -235,6 +239,7 @@ export class TableRun {
           )
         candidate.chunk.tally.repaired += outcome.repaired
         candidate.chunk.unsettled--
+        if (outcome.keys.size > 1 || !outcome.keys.has(candidate.key)) this.#letGo(outcome.keys)
         return
       case 'absent':
         candidate.mode = this.#firstMode === 'alone' ? 'alone' : 'gaps'
@@ -244,6 +249,16 @@ export class TableRun {
         candidate.mode = 'alone'
         this.#queue.push(candidate)
     }
+  }
+
+  /** Candidates of a place that is settled: it has been told of. */
+  #letGo(keys: ReadonlySet<string>): void {
+    const rest = this.#queue.filter((candidate) => {
+      if (!keys.has(candidate.key)) return true
+      candidate.chunk.unsettled--
+      return false
+    })
+    this.#queue.splice(0, Infinity, ...rest)
   }
 
   /** Waits without locks until the targets have come to the marker that they did not reach in time. */

@@ -52,7 +52,7 @@ const restMsDefault = 5_000
 const continuousDuty = 0.5
 /** In a row, without a chunk between them: about a minute. */
 const failuresMax = 16
-const followPatienceMs = 24 * 3600_000
+const followingLookMs = 1_000
 
 /** Ends with the report written. By the signal it ends without an end in the report, so that it is taken up again. */
 export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): Promise<VdiffReport> {
@@ -153,10 +153,8 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   const reports = new Reports({ store, workflowUid: record.workflowUid, clock, signal })
   const watching = reports.watch()
   watching.catch(() => undefined)
-  while (!(await reports.following(feeding, 1_000))) {
-    progress.waiting = `the copy: stream ${reports.notFollowing(feeding)}`
-    if (progress.report().atMs - progress.report().startedAtMs > followPatienceMs) break
-  }
+  // For as long as it takes: what is not copied yet would be told as missing.
+  while (!(await reports.following(feeding, followingLookMs))) progress.waiting = `the copy: stream ${reports.notFollowing(feeding)}`
   progress.waiting = null
 
   const serving = servingText(routing, feeding)
