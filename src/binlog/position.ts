@@ -37,6 +37,11 @@ export async function endOfBinlog(connection: Connection): Promise<{ at: Coordin
 
 /** Whether the server has executed everything of the position: false after a failover or crash that lost transactions. */
 export async function executedContains(connection: Connection, position: Position): Promise<boolean> {
+  return (await notExecuted(connection, position)) === null
+}
+
+/** What of the position the server has not executed, for people; null: it has all of it. */
+export async function notExecuted(connection: Connection, position: Position): Promise<string | null> {
   const parts = parsePosition(position)
   if (parts.kind === 'mariadb') {
     // gtid_binlog_state has the last sequence number of every (domain, server) pair.
@@ -46,18 +51,24 @@ export async function executedContains(connection: Connection, position: Positio
       const { domain, server, sequence } = parseMariadbGtid(text.trim())
       last.set(`${domain}-${server}`, sequence)
     }
-    return parts.state.entries().every(([, text]) => {
+    const lacks = parts.state.entries().flatMap(([, text]) => {
       const { domain, server, sequence } = parseMariadbGtid(text)
-      return (last.get(`${domain}-${server}`) ?? -1n) >= sequence
+      const has = last.get(`${domain}-${server}`)
+      if ((has ?? -1n) >= sequence) return []
+      return [has === undefined ? `up to ${text}` : `${domain}-${server}-${has + 1n} to ${text}`]
     })
+    return lacks.length === 0 ? null : lacks.join(', ')
   }
   if (parts.kind === 'mysql') {
-    return (await connection.value(`SELECT GTID_SUBSET(${quoteString(parts.executed.toString())}, @@GLOBAL.gtid_executed)`)) === '1'
+    const lacks = await connection.value(`SELECT GTID_SUBTRACT(${quoteString(parts.executed.toString())}, @@GLOBAL.gtid_executed)`)
+    return lacks === '' ? null : (lacks ?? 'all of it').replace(/\s+/g, '')
   }
-  if ((await connection.value('SELECT @@GLOBAL.server_uuid')) !== parts.serverUuid) return false
+  const uuid = await connection.value('SELECT @@GLOBAL.server_uuid')
+  if (uuid !== parts.serverUuid) return `what ${parts.serverUuid} has executed: it is ${uuid}`
   const { at: end } = await endOfBinlog(connection)
-  const file = parts.at.file
-  return fileNumber(file) < fileNumber(end.file) || (file === end.file && parts.at.offset <= end.offset)
+  const { file, offset } = parts.at
+  const has = fileNumber(file) < fileNumber(end.file) || (file === end.file && offset <= end.offset)
+  return has ? null : `${end.file}:${end.offset} to ${file}:${offset}`
 }
 
 /** Whether all that follows the position is still in the server's binlogs. The dump itself is the last word. */

@@ -340,6 +340,13 @@ export const changeErrors = defineErrors('CHANGE', {
     why: 'as the primary it would have lost them, though they were acknowledged or copied',
     fix: 'let its replication catch up, or choose another replica',
   },
+  replicaLacksRead: {
+    number: 72,
+    class: 'user',
+    what: '{server} lacks what the stream from {source} to {target} has read of the old primary: {lacked}',
+    why: '{target} may show something of it: as the source it would never bring it again, so that rows would be missing there or stay though they stand nowhere else',
+    fix: 'choose a replica that has it, or bring it to this one with its GTIDs: from the old primary, or from its binlog files (mysqlbinlog, mariadb-binlog). Where nothing has it any more: cancel workflow {workflow} (reshard cancel, movetables cancel, …), change the primary, and create it anew',
+  },
   primaryRefused: {
     number: 48,
     class: 'user',

@@ -2,13 +2,15 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
+import { currentPosition } from '../binlog/position.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { Mover } from '../move/mover.ts'
+import { seenSql } from '../move/seen.ts'
 import { ControllerDied } from '../switch/crash-points.ts'
 import { keys } from '../topology/keys.ts'
-import type { LeaderRecord, ServerSecret, ShardRecord, StreamRecord } from '../topology/records.ts'
-import { listRecords, readRecord } from '../topology/typed.ts'
+import type { LeaderRecord, ServerSecret, ShardRecord, StreamRecord, StreamReport } from '../topology/records.ts'
+import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
 import { follow as startReplica, forgetOwn, replicates, replicaSettings } from '../../test/kit/replication.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { TestServer } from '../../test/kit/servers.ts'
@@ -230,6 +232,25 @@ for (const flavour of flavours()) {
       await using stopped = await connect({ host: '127.0.0.1', port: first.port, ...admin.value.admin })
       await stopped.query('STOP REPLICA')
       await using writer = await client(second)
+      // What was read and is in no position yet: a mover that died, as if it had left rows out for it.
+      const [found] = await listRecords<StreamRecord>(office.store, keys.streams)
+      const stream = found ?? assert.fail('no stream')
+      const wanted = (state: StreamRecord['wanted']) =>
+        updateRecord<StreamRecord>(office.store, stream.key, (now) => (now === null ? null : { ...now, wanted: state }), [])
+      await wanted('stopped')
+      await until('the stream to stop', async () => {
+        const report = await readRecord<StreamReport>(office.store, keys.report(stream.value.workflowUid, stream.value.uid))
+        return report?.value.state === 'stopped'
+      })
+      await writer.query("INSERT INTO app.t VALUES (9998, 'read')")
+      await using root = await rootOf(second)
+      const read = await currentPosition(root)
+      const target = { streamUid: stream.value.uid, targetUid: stream.value.targets[0]?.uid ?? '', workflowUid: stream.value.workflowUid }
+      await office.pool.run(id(third), ({ connection }) => connection.query(seenSql(target, 0, read)))
+      await assert.rejects(make(first, true), { code: 'SW-CHANGE-072', message: /the stream from - to/ })
+      await office.pool.run(id(third), ({ connection }) => connection.query('DELETE FROM _shardwright.move_seen WHERE writer = 0'))
+      await wanted('running')
+      await until('the stream to go on', streamRuns, 20_000)
       await writer.query("INSERT INTO app.t VALUES (9999, 'late')")
       const before_ = await onTargets()
       await until('the stream to read it', async () => (await onTargets()) >= before_, 20_000)
@@ -239,7 +260,7 @@ for (const flavour of flavours()) {
         )
         return rows.length === 1
       })
-      await assert.rejects(make(first, true), { code: 'SW-CHANGE-047', message: /the stream from - to/ })
+      await assert.rejects(make(first, true), { code: 'SW-CHANGE-072', message: /the stream from - to/ })
       assert.equal((await readRecord<ShardRecord>(office.store, keys.shard('app', '-')))?.value.serverId, id(second))
       await removeReplica(office.world, place, id(first))
       await assert.rejects(removeReplica(office.world, place, id(first)), { code: 'SW-CHANGE-046' })

@@ -13,11 +13,13 @@
 import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import { currentPosition, executedContains } from '../binlog/position.ts'
-import type { Position } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
 import { hasLeftTargets } from '../move/stream-report.ts'
+import { markerStream } from '../move/markers.ts'
+import { readSeen } from '../move/seen.ts'
+import { lackedBy } from '../move/source-start.ts'
 import { readTarget } from '../move/tables.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { ControllerDied } from '../switch/crash-points.ts'
@@ -240,7 +242,7 @@ function runAgain(stream: StreamRecord, ran: ReadonlySet<string>): StreamRecord 
   return ran.has(stream.uid) ? { ...stream, wanted: 'running' } : stream
 }
 
-/** What a stream has read of the old primary must be in the new one; otherwise rows on its targets would stand nowhere else. */
+/** What a stream has read of the old primary, also beyond the position that it stored, must be in the new one; otherwise rows on its targets would stand nowhere else, or be missing (PROTOCOLS 1.10). */
 async function requirePositions(
   store: Store,
   candidate: Connection,
@@ -250,9 +252,20 @@ async function requirePositions(
 ): Promise<void> {
   for (const { value: stream } of streams.filter((one) => one.value.source.uid === shardUid)) {
     for (const target of stream.targets) {
-      const stored = await withServer(store, target.serverId, 'admin', (connection) => readTarget(connection, stream.uid, target.uid))
-      if (stored === null || (await executedContains(candidate, stored.position as Position))) continue
-      throw changeErrors.replicaBehind({ server: id, what: `the stream from ${stream.source.shard} to ${target.shard} has read` })
+      const [stored, seen] = await withServer(store, target.serverId, 'admin', async (connection) => [
+        await readTarget(connection, stream.uid, target.uid),
+        await readSeen(connection, stream.uid, target.uid),
+      ])
+      if (stored === null) continue
+      const lacked = await lackedBy(candidate, markerStream(stream.workflowUid, stream.uid), { stored, seen })
+      if (lacked === null) continue
+      throw changeErrors.replicaLacksRead({
+        server: id,
+        source: stream.source.shard,
+        target: target.shard,
+        workflow: stream.workflow,
+        lacked: lacked.kind === 'transactions' ? lacked.which : `marker ${lacked.read} (it has ${lacked.has ?? 'none'})`,
+      })
     }
   }
 }

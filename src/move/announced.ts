@@ -9,6 +9,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { Lane } from './lane.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
+import { seenBy, seenSql } from './seen.ts'
 import { streamWhere, type StreamOnTarget } from './takeover.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
@@ -61,12 +62,16 @@ export class Announced {
     }
   }
 
-  /** Before the group in hand counts as read: undefined where it had nothing of this. */
-  endGroup(at: Coordinate): Promise<void> | undefined {
-    if (this.#seen.length === 0 && this.#came.length === 0) return undefined
+  /** Of the group in hand. */
+  get any(): boolean {
+    return this.#seen.length > 0 || this.#came.length > 0
+  }
+
+  /** Before the group in hand counts as read, where it had any of this. `read`: with it. */
+  endGroup(at: Coordinate, read: string): Promise<void> {
     const [seen, came] = [this.#seen, this.#came]
     this.abandonGroup()
-    return this.#store(at, seen, came)
+    return this.#store(at, read, seen, came)
   }
 
   abandonGroup(): void {
@@ -74,10 +79,14 @@ export class Announced {
     this.#came = []
   }
 
-  async #store(at: Coordinate, seen: readonly Seen[], came: readonly Seen[]): Promise<void> {
+  async #store(at: Coordinate, read: string, seen: readonly Seen[], came: readonly Seen[]): Promise<void> {
     await Promise.all(
       this.#targets.map(({ on, xaLane }) =>
-        xaLane.transaction([...seen.map((ddl) => announcedSql(on, ddl, at)), ...came.map((ddl) => cameSql(on, ddl, at))]),
+        xaLane.transaction([
+          seenSql(on, seenBy.tail, read),
+          ...seen.map((ddl) => announcedSql(on, ddl, at)),
+          ...came.map((ddl) => cameSql(on, ddl, at)),
+        ]),
       ),
     )
     for (const ddl of came) this.#pending.delete(keyOf(ddl))

@@ -30,6 +30,10 @@ export type TargetApplierOptions = {
   latest: () => Stamp
   /** Commits a fresh marker on the source and returns its number. */
   writeMarker: () => Promise<number>
+  /** Position of all that was read, with the group in hand where something of it has been given out (`seen.ts`). */
+  read: () => string
+  /** All that the source has executed by now. */
+  sourcePosition: () => Promise<string>
   /** Called whenever `applied` moved. */
   onApplied: (target: TargetApplier) => void
   /** A chunk has landed here, or has nothing for this target. */

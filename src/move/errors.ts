@@ -69,7 +69,7 @@ export const moveErrors = defineErrors('MOVE', {
     class: 'fatal',
     what: '{source} is not the server, or not in the state, that stream {stream} was reading: {reason}',
     why: 'a restart or failover lost the end of its binlog, or another server answers at its address',
-    fix: 'cancel the workflow and create it anew; check sync_binlog=1 and innodb_flush_log_at_trx_commit=1 on the source',
+    fix: 'bring back the server that has it, or cancel the workflow and create it anew; check sync_binlog=1 and innodb_flush_log_at_trx_commit=1 on the source',
   },
   abandonedPart: {
     number: 11,
@@ -273,5 +273,12 @@ export const moveErrors = defineErrors('MOVE', {
     what: 'the table {table} of {target} could not be made what its source has become since it was made: {reason}',
     why: 'the source was altered before the stream began, which no binlog that it reads tells, and a part of it may be missing on the target',
     fix: 'drop the table on the target, which is empty, so that it is made anew, or make it there what it is on the source; then start the stream again',
+  },
+  sourceLacks: {
+    number: 41,
+    class: 'fatal',
+    what: '{source} lacks transactions that stream {stream} has read, and of which {target} may show something: {transactions}',
+    why: 'a restart or failover lost the end of its binlog, or another server answers at its address: what was left out for them, or written of them, would stay so',
+    fix: 'bring them to it, with their GTIDs: from the old server, or from its binlog files (mysqlbinlog, mariadb-binlog); or make a replica the primary that has them (shardwright shard set-primary); then start the stream again. Where nothing has them any more: cancel the workflow (reshard cancel, movetables cancel, …) and create it anew',
   },
 })

@@ -4,6 +4,7 @@
  */
 import type { Clock } from '../base/clock.ts'
 import { readServerState } from '../binlog/control-schema.ts'
+import { currentPosition } from '../binlog/position.ts'
 import type { Position } from '../binlog/source.ts'
 import { keyRangeContainsRange, parseKeyRange } from '../keyspace/key-range.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -16,7 +17,8 @@ import { Lane } from './lane.ts'
 import type { MarkerWriter } from './markers.ts'
 import { createTargetTables, refuseTriggers, renewUnusedTables, tableNames } from './schema-copy.ts'
 import { settleAll } from './settle-all.ts'
-import { checkSource, identityText, startPosition } from './source-start.ts'
+import { beginSeenSql, readSeen, shownOn } from './seen.ts'
+import { checkSource, identityText, startPosition, type Shown } from './source-start.ts'
 import type { WriteMode } from './statements.ts'
 import {
   applierSql,
@@ -83,6 +85,7 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
         meta,
         name: `${record.keyspace}/${ref.shard} (${address.name})`,
         stored: await readTarget(meta, record.uid, ref.uid),
+        seen: await readSeen(meta, record.uid, ref.uid),
       }
     }),
   )
@@ -95,7 +98,9 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     () => refused.abort(),
   )
   const known = found.find(({ stored }) => stored !== null)?.stored ?? null
-  for (const { stored } of found) if (stored !== null) await checkSource(source.meta, source.name, record.uid, source.markerName, stored)
+  const check = (target: string, shown: Shown): Promise<void> =>
+    checkSource(source.meta, { sourceName: source.name, streamUid: record.uid, markers: source.markerName, target }, shown)
+  for (const { stored, seen, name } of found) if (stored !== null) await check(name, { stored, seen })
   if (found.some(({ stored }) => stored === null)) {
     // First start, or one that died in the middle of it: nothing has landed where there is no row yet, so any place of the others will do.
     const state = await readServerState(source.meta)
@@ -139,7 +144,14 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     const xaLane = lanes.pop()
     // Read again: whoever wrote before us has been shut out by now.
     const stored = await readTarget(meta, record.uid, ref.uid)
-    if (stored === null || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
+    const [first] = lanes
+    if (stored === null || first === undefined || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
+    const seen = await readSeen(meta, record.uid, ref.uid)
+    await check(name, { stored, seen })
+    // By a version that did not store it: no more than what the source has by now.
+    const unknown = seen.length === 0 && epoch > 1
+    const shown = unknown ? await currentPosition(source.meta) : shownOn({ position: stored.position, seen })
+    await first.transaction(beginSeenSql(on, shown))
     const brokenOff = compareCoordinates(stored.intent, stored.at) > 0 ? await readRound(meta, record.uid, ref.uid) : null
     const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
     const bulkLoad = (await meta.value('SELECT @@GLOBAL.local_infile')) === '1'

@@ -76,8 +76,8 @@ for (const flavour of flavours()) {
     world.start({ ...record, generation: record.generation + 1, source: { ...record.source, serverId: record.targets[0]!.serverId } })
     await world.until('failure', () => world.state(record.uid) === 'failed')
     const error = world.reports.get(record.uid)?.error
-    assert.equal(error?.code, 'SW-MOVE-010', JSON.stringify(error))
-    assert.match(error?.what ?? '', /has not executed what the stream has already applied/)
+    assert.equal(error?.code, 'SW-MOVE-041', JSON.stringify(error))
+    assert.match(error?.what ?? '', /lacks transactions that stream .* has read/)
     world.reports.delete(record.uid)
     const again = world.start({ ...record, generation: record.generation + 2 })
     await world.untilRunning(record.uid)

@@ -1,13 +1,15 @@
 /** Where a stream begins on its source (PROTOCOLS 1.2), and whether the source is still the one it was reading (1.10). */
+import { unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import { controlSchema, type ServerState } from '../binlog/control-schema.ts'
-import { currentPosition, executedContains } from '../binlog/position.ts'
+import { currentPosition, notExecuted } from '../binlog/position.ts'
 import type { Position } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { innodbTransactions } from '../mysql/innodb-transactions.ts'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
+import { shownOn } from './seen.ts'
 import type { StoredTarget } from './tables.ts'
 import type { Waiting } from './applier-options.ts'
 
@@ -97,21 +99,45 @@ function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): strin
   return `X'${xid.gtrid.toString('hex')}',X'${xid.bqual.toString('hex')}',${xid.formatId}`
 }
 
-/** @throws lostBinlog when the source is another server, or lost what we have read of it */
-export async function checkSource(
-  conn: Connection,
-  sourceName: string,
-  streamUid: string,
-  markers: string,
-  stored: StoredTarget,
-): Promise<void> {
-  const fail = (reason: string): never => {
-    throw moveErrors.lostBinlog({ source: sourceName, stream: streamUid, reason })
-  }
-  if (!(await executedContains(conn, stored.position as Position))) fail('it has not executed what the stream has already applied')
-  if (stored.at.marker === 0) return
+/** What stands of a stream on a target. */
+export type Shown = { readonly stored: StoredTarget; readonly seen: readonly string[] }
+
+/**
+ * What of it a server lacks that is to be the stream's source, or null. Transactions: all that shows on the target must have been executed there (`seen.ts`). Markers: the last that was read, and one up to which
+ * the target may have rows, must stand there; a server that lost the end of its binlog gives the GTIDs of what it lost to others.
+ */
+export async function lackedBy(conn: Connection, markers: string, { stored, seen }: Shown): Promise<Lacked | null> {
+  const transactions = await notExecuted(conn, shownOn({ position: stored.position, seen }) as Position)
+  if (transactions !== null) return { kind: 'transactions', which: transactions }
+  const read = Math.max(stored.at.marker, stored.intent.marker)
+  if (read === 0) return null
   const marker = Number(
     (await conn.value(`SELECT n FROM ${controlSchema}.marker WHERE stream = ${quoteString(markers)} AND kind = 'mark'`)) ?? -1,
   )
-  if (marker < stored.at.marker) fail(`its last marker is ${marker < 0 ? 'gone' : marker}, and marker ${stored.at.marker} had been read`)
+  return marker < read ? { kind: 'marker', has: marker < 0 ? null : marker, read } : null
+}
+
+export type Lacked =
+  | { readonly kind: 'transactions'; readonly which: string }
+  | { readonly kind: 'marker'; readonly has: number | null; readonly read: number }
+
+/** @throws sourceLacks, lostBinlog when the source is another server, or lost what we have read of it */
+export async function checkSource(
+  conn: Connection,
+  { sourceName: source, streamUid: stream, markers, target }: { sourceName: string; streamUid: string; markers: string; target: string },
+  shown: Shown,
+): Promise<void> {
+  const lacked = await lackedBy(conn, markers, shown)
+  switch (lacked?.kind) {
+    case undefined:
+      return
+    case 'transactions':
+      throw moveErrors.sourceLacks({ source, stream, target, transactions: lacked.which })
+    case 'marker': {
+      const reason = `its last marker is ${lacked.has ?? 'gone'}, and marker ${lacked.read} had been read`
+      throw moveErrors.lostBinlog({ source, stream, reason })
+    }
+    default:
+      unreachable(lacked)
+  }
 }

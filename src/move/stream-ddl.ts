@@ -30,6 +30,7 @@ import type { Change } from './pending.ts'
 import { judgeQuery } from './query-policy.ts'
 import { isTransient } from './run-end.ts'
 import { rebuildKeys, renewedKeysSql } from './schema-copy.ts'
+import { seenBy, seenSql } from './seen.ts'
 import { usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { Coordinate } from './tables.ts'
@@ -69,6 +70,8 @@ export type TailPlace = {
   holdLandings: () => Promise<void>
   /** Behind the last group read. */
   position: () => string
+  /** With the statement's own group. */
+  read: () => string
   coordinate: () => Coordinate
 }
 
@@ -115,6 +118,8 @@ export class StreamDdl {
     }
     // Nor does a chunk land any more: its rows were read before the statement.
     await place.holdLandings()
+    // It shows from here on: made on the target, or in what is known of its table.
+    for (const { on, xaLane } of targets) await xaLane.transaction([seenSql(on, seenBy.tail, place.read())])
     const executed = outcome?.kind === 'exec' ? await this.#execute(event, statement, place) : []
     const table = planName(place, verdict.table)
     const made = await this.#madeBy(event, table, executed, place)

@@ -10,6 +10,7 @@ import type { Clock } from '../base/clock.ts'
 import { isSwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import { chooseControlTable, readRowsRead } from '../binlog/control-schema.ts'
+import { currentPosition } from '../binlog/position.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Position, TableChooser, Tail } from '../binlog/source.ts'
 import { openTail } from '../binlog/tail.ts'
@@ -443,6 +444,8 @@ export class Stream {
               exclusion: exclusionOf(target.on.targetUid),
               latest: () => consumer.latest,
               writeMarker: async () => (await markers.write()).number,
+              read: () => consumer.read,
+              sourcePosition: () => currentPosition(sourceMeta),
               beforeRound: triggerGate({
                 conn: target.meta,
                 name: target.name,
@@ -476,6 +479,7 @@ export class Stream {
         targets: targets.map(({ on, xaLane }) => ({ uid: on.targetUid, lane: xaLane })),
         copying: () => copying.size > 0,
         proof: flavourOf(sourceMeta).xaProof,
+        read: () => consumer.read,
         failpoints,
       })
       const xaUpkeep = new XaUpkeep({ xa, touched, copying, keysBytesMax: () => memory.touchedBytesMax, source: sourceMeta, clock })
@@ -529,6 +533,7 @@ export class Stream {
               drain: (givenUp) => consumer.drain(signal, givenUp),
               holdLandings: async () => void (await Promise.all(appliers.map((applier) => applier.holdLandings(signal)))),
               position: () => consumer.latest.position,
+              read: () => consumer.read,
               coordinate: () => consumer.latest,
             }),
           onStamp: (stamp) => {

@@ -69,6 +69,9 @@ const definitions = [
     stream_uid ${uid}, target_uid ${uid}, table_name VARCHAR(64) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NOT NULL,
     key_hash CHAR(64) CHARACTER SET ascii COLLATE ascii_bin NOT NULL, workflow_uid ${uid}, held LONGBLOB NOT NULL,
     PRIMARY KEY (stream_uid, target_uid, table_name, key_hash), KEY (workflow_uid)) ENGINE=InnoDB`,
+  `CREATE TABLE IF NOT EXISTS ${moveSchema}.move_seen (
+    stream_uid ${uid}, target_uid ${uid}, writer INT UNSIGNED NOT NULL, workflow_uid ${uid}, seen MEDIUMTEXT CHARACTER SET ascii COLLATE ascii_bin NOT NULL,
+    PRIMARY KEY (stream_uid, target_uid, writer), KEY (workflow_uid)) ENGINE=InnoDB`,
 ]
 
 /** Of tables that an earlier version may have made without them. */
@@ -83,6 +86,7 @@ const laterColumns = [
 ] as const
 
 const tableNames = [
+  'move_seen',
   'move_held',
   'move_xa',
   'move_announced',

@@ -8,9 +8,11 @@
 import { assert, unreachable } from '../base/assert.ts'
 import { controlSightings } from '../binlog/control-schema.ts'
 import type { BeginEvent, Coordinates, GroupEnd, RowsEvent, Tail, TailEvent } from '../binlog/source.ts'
+import { positionWithin } from '../binlog/within.ts'
 import type { RowBatch } from '../mysql/connection.ts'
 import { moveErrors } from './errors.ts'
 import { Doing } from './doing.ts'
+import { isEcho } from './echo.ts'
 import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
 import { changeBytes, largeRowBytes, type Change, type RowLiteral, type Stamp } from './pending.ts'
@@ -44,6 +46,8 @@ export class TailConsumer {
   readonly #xa: XaGroup
   /** Parts of this group have been applied already. */
   #inParts = false
+  /** Something of the group in hand has been stored or touched, or is about to be. */
+  #givenOut = false
   #restart = false
   readonly #markerTimes = new Map<number, number>()
 
@@ -63,6 +67,11 @@ export class TailConsumer {
 
   get latest(): Stamp {
     return this.#latest
+  }
+
+  /** Position of all of which something may show on a target, or be remembered as touched (`seen.ts`). */
+  get read(): string {
+    return this.#givenOut && this.#begin !== null ? positionWithin(this.#latest.position, this.#begin.gtid) : this.#latest.position
   }
 
   /** Our clock when a marker was sent: the measure of lag when it comes back. */
@@ -102,9 +111,11 @@ export class TailConsumer {
         return undefined
       case 'rows':
         if (!this.#rows(event) || this.#groupBytes <= this.#options.partBytesMax()) return undefined
+        this.#givenOut = true
         return this.#xa.xid === null ? this.#applyParts(signal) : this.#xa.keep(this.#xa.xid, this.#coordinateAfter(), this.#taken())
       case 'query':
         this.doing.begin('a statement')
+        this.#givenOut = true
         return this.#options.onQuery(event).then((then) => {
           if (then === 'restart') this.#restart = true
         })
@@ -115,6 +126,7 @@ export class TailConsumer {
         return this.#end(event, signal)
       case 'abandon':
         if (this.#inParts) throw moveErrors.abandonedPart({ source: this.#options.sourceName, at: this.#at() })
+        this.#givenOut = false
         return this.#xa.torn(this.#coordinateAfter()).then(() => this.#reset())
       case 'heartbeat':
         return undefined
@@ -164,6 +176,7 @@ export class TailConsumer {
     this.#marker = null
     this.#controlMarker = null
     this.#inParts = false
+    this.#givenOut = false
     this.#options.announced.abandonGroup()
     this.#xa.end()
   }
@@ -181,8 +194,8 @@ export class TailConsumer {
   async #end(event: Exclude<GroupEnd, { kind: 'abandon' }>, signal: AbortSignal): Promise<void> {
     const { targets } = this.#options
     const at = this.#coordinateAfter()
-    const announcements = this.#options.announced.endGroup(at)
-    if (announcements !== undefined) await announcements
+    this.#givenOut = true
+    if (this.#options.announced.any) await this.#options.announced.endGroup(at, this.read)
     let group = this.#group
     if (event.kind === 'xaPrepare') {
       if (!this.#skipGroup) await this.#xa.keep(event.xid, at, group)
@@ -339,7 +352,10 @@ export class TailConsumer {
 
   #control(event: RowsEvent): void {
     if (event.table.name === 'move_applier') {
-      this.#applierRows(event)
+      if (!isEcho(event, this.#options)) return
+      // The guard is the first statement of every applier transaction, so nothing of it has been taken yet.
+      assert(this.#group.length === 0 && !this.#inParts, 'an applier row comes first in its transaction')
+      this.#skipGroup = true
       return
     }
     for (const sighting of controlSightings(event)) {
@@ -356,20 +372,6 @@ export class TailConsumer {
         default:
           unreachable(sighting)
       }
-    }
-  }
-
-  /** PROTOCOLS 1.8: an applier row of the opposite direction of our own workflow marks an echo. */
-  #applierRows(event: RowsEvent): void {
-    if (event.after === null) return
-    const workflow = event.table.columns.findIndex((column) => column.name === 'workflow_uid')
-    const direction = event.table.columns.findIndex((column) => column.name === 'direction')
-    for (let row = 0; row < event.length; row++) {
-      if (event.after.cell(row, workflow)?.toString() !== this.#options.workflowUid) continue
-      if (event.after.cell(row, direction)?.toString() !== this.#options.oppositeDirection) continue
-      // The guard is the first statement of every applier transaction, so nothing of it has been taken yet.
-      assert(this.#group.length === 0 && !this.#inParts, 'an applier row comes first in its transaction')
-      this.#skipGroup = true
     }
   }
 

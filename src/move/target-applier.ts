@@ -32,6 +32,7 @@ import { Pending, type Change, type Round, type Stamp } from './pending.ts'
 import { statementBytes, statementText, type StatementBytes } from '../mysql/statement.ts'
 import { ownRows } from './own-rows.ts'
 import { writeWhatPasses, type Passed } from './rows-that-pass.ts'
+import { seenBy, seenSql } from './seen.ts'
 import { settleAll } from './settle-all.ts'
 import { roundStatements, type LaneStatements } from './statements.ts'
 import { applierSql, compareCoordinates, type Coordinate, type RoundSize } from './tables.ts'
@@ -83,6 +84,8 @@ export class TargetApplier {
   /** 1062s met, for messages and tests. */
   collisions = 0
   #intent: Coordinate
+  /** Stored with it: what was read for it. */
+  #seen: string | null = null
   /** Where the last round went to: with rows held back X stays behind it. */
   #roundEnd: Stamp
   #stored: Stamp
@@ -388,7 +391,7 @@ export class TargetApplier {
   /** A part of a transaction that is too large for one round: applied under the intent of its end (PROTOCOLS 1.5). Resolves when there is room for more. */
   async applyPart(changes: readonly Change[], end: Coordinate, signal: AbortSignal): Promise<void> {
     assert(this.#parts === 'applying' && !this.#roundRunning && this.#landing === 0, 'parts have begun')
-    await this.#setIntent(end, { transactions: 1, changes: null })
+    await this.#setIntent(end, { transactions: 1, changes: null }, this.options.read())
     // What is held back goes with it when its time has come, or when the part has something newer of it.
     for (const change of changes) this.pending.add(change)
     await this.#writePart()
@@ -551,13 +554,16 @@ export class TargetApplier {
 
   /** Of rows held back while the tail stands still those that the source has given up. */
   async #leaveOutGivenUp(still: StandsStill): Promise<void> {
-    const { clock, writeMarker, failpoints } = this.options
+    const { clock, lanes, writeMarker, sourcePosition, failpoints } = this.options
     if (still.givenUp === null || clock.monotonicMs() - still.lookedAtMs < givenUpEveryMs) return
     const gone = await still.givenUp(this.#held.rows())
     still.lookedAtMs = clock.monotonicMs()
     if (gone.length === 0) return
     // First the intent: from now on the target lacks them, until the tail has brought what they are.
-    await this.#setIntent({ marker: await writeMarker(), groups: 0 }, null)
+    const marker = await writeMarker()
+    // The source was asked, and was further than the tail is: in a row of its own, which what is read until then does not write over.
+    await lanes[0]?.transaction([seenSql(this.options, seenBy.leftOut, await sourcePosition())])
+    await this.#setIntent({ marker, groups: 0 }, null, this.options.read())
     await failpoints.hit('held.leftOut')
     for (const change of gone) this.#held.drop(change)
     if (this.#held.count === 0) this.#noneHeld()
@@ -608,7 +614,7 @@ export class TargetApplier {
         if (!isCollision(error) || mode !== 'several-sources') throw error
       }
     }
-    await this.#setIntent(round.stamp, this.#sizeOf(round))
+    await this.#setIntent(round.stamp, this.#sizeOf(round), round.stamp.position)
     await this.#write(round)
     if (this.#held.count > 0) return
     await failpoints.hit('round.beforePosition')
@@ -677,13 +683,16 @@ export class TargetApplier {
     return { transactions: stamp.ordinal - from.ordinal, changes: stamp.rowChanges - from.rowChanges }
   }
 
-  /** What is redone after a crash is told beside the round's size (`redone.ts`). */
-  async #setIntent(to: Coordinate, round: RoundSize | null): Promise<void> {
+  /** Before the first effect of what goes to a place, with what was read for it. What is redone after a crash is told beside the round's size (`redone.ts`). */
+  async #setIntent(to: Coordinate, round: RoundSize | null, read: string): Promise<void> {
     const { lanes, streamUid, targetUid, failpoints } = this.options
-    if (compareCoordinates(to, this.#intent) > 0) {
-      await lanes[0]?.transaction([applierSql.intent(streamUid, targetUid, to, round)])
-      this.#intent = { marker: to.marker, groups: to.groups }
-    }
+    const goesOn = compareCoordinates(to, this.#intent) > 0
+    const statements = goesOn ? [applierSql.intent(streamUid, targetUid, to, round)] : []
+    // Also below the intent of an earlier run: another server may have the groups in another order.
+    if (read !== this.#seen) statements.push(seenSql(this.options, 0, read))
+    if (statements.length > 0) await lanes[0]?.transaction(statements)
+    if (goesOn) this.#intent = { marker: to.marker, groups: to.groups }
+    this.#seen = read
     await failpoints.hit('round.afterIntent')
   }
 
@@ -823,11 +832,19 @@ export class TargetApplier {
   }
 
   async #landParts(parts: readonly LandingPart[], lane: Lane): Promise<void> {
-    const { failpoints } = this.options
+    const { failpoints, lanes, read } = this.options
     const fold = this.options.fold(this)
     let committed = false
+    let dropped = false
+    const noting = ({ drop, ...part }: LandingPart): LandingPart => ({
+      ...part,
+      drop: drop === null ? null : (key) => drop(key) && (dropped = true),
+    })
     try {
-      const statements = [...landingStatements(parts, this.options), ...(fold?.statements ?? [])]
+      const statements = [...landingStatements(parts.map(noting), this.options), ...(fold?.statements ?? [])]
+      // What the tail has brought of these rows may be in no position yet (`seen.ts`). Asked behind them: it goes on meanwhile.
+      const seen = dropped ? read() : this.#stored.position
+      if (seen !== this.#stored.position) statements.unshift(seenSql(this.options, lanes.indexOf(lane), seen))
       await lane.transaction(statements, () => failpoints.hit('copy.beforeLandCommit'))
       committed = true
     } finally {

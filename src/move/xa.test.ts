@@ -20,6 +20,7 @@ test('promise 4, 1.9: rows kept of a table that the stream does not know stop it
       plans: new Map([['item', { name: 'item' } as TablePlan]]),
       copying: () => false,
       proof: 'marker',
+      read: () => '',
       failpoints: noFailpoints,
     })
     return await store.commit('x', { marker: 2, groups: 0 }, 1000)

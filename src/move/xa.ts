@@ -28,6 +28,7 @@ import type { Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
 import { changeBytes, rowLiteral, rowText, type Change } from './pending.ts'
+import { seenBy, seenSql } from './seen.ts'
 import type { TablePlan } from './table-plan.ts'
 import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
 
@@ -74,6 +75,8 @@ export type XaStoreOptions = {
   copying: () => boolean
   /** Of the source's commits (mysql/flavour/). */
   proof: Flavour['xaProof']
+  /** Position of all that was read, with the group in hand. */
+  read: () => string
   failpoints: Failpoints
 }
 
@@ -124,7 +127,9 @@ export class TargetXaStore implements XaStore {
     const { targets, streamUid, workflowUid } = this.#options
     const on = targets[number]
     if (on === undefined) return
-    let statements = part > 0 ? [] : [`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)}`]
+    const read = seenSql({ streamUid, targetUid: on.uid, workflowUid }, seenBy.tail, this.#options.read())
+    let statements = [read]
+    if (part === 0) statements.push(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)}`)
     const names = [streamUid, on.uid, xid].map(quoteString).join(', ')
     for (let at = 0; part === 0 || at < changes.length;) {
       const document: [string, string, string | null, readonly string[] | null][] = []
@@ -171,7 +176,9 @@ export class TargetXaStore implements XaStore {
     if (this.#options.proof === 'recover' && this.#options.copying()) {
       const mark = (uid: string): string =>
         `UPDATE ${moveSchema}.move_xa SET committed = 1 WHERE ${this.#where(uid, xid)} AND ${preparedAt(place)}`
-      await Promise.all(targets.map(({ uid, lane }) => lane.transaction([mark(uid)])))
+      const { streamUid, workflowUid } = this.#options
+      const read = (uid: string): string => seenSql({ streamUid, targetUid: uid, workflowUid }, seenBy.tail, this.#options.read())
+      await Promise.all(targets.map(({ uid, lane }) => lane.transaction([read(uid), mark(uid)])))
       await this.#options.failpoints.hit('xa.marked')
     }
     this.#done.push({ xid, at: place, ordinal: null, earlier: false, proven: this.#options.proof === 'marker' })
@@ -268,7 +275,7 @@ export class TargetXaStore implements XaStore {
     this.#known = new Set(rest.map(({ xid }) => xid).filter((xid) => known?.has(xid) === true))
     for (let from = 0; from < removable.length; from += removedAtOnce) {
       const some = removable.slice(from, from + removedAtOnce)
-      await Promise.all(targets.map((target) => this.#remove(target, some)))
+      await Promise.all(targets.map((target) => this.#remove(target, some, null)))
       await this.#options.failpoints.hit('xa.forgotten')
     }
   }
@@ -278,18 +285,21 @@ export class TargetXaStore implements XaStore {
     await Promise.all(
       this.#options.targets.map(async (target) => {
         const kept = await this.#last(target, xid, at)
-        if (kept !== null) await this.#remove(target, [{ xid, at: kept.at }])
+        if (kept !== null) await this.#remove(target, [{ xid, at: kept.at }], this.#options.read())
       }),
     )
   }
 
   async torn(xid: string, at: Coordinate): Promise<void> {
-    await Promise.all(this.#options.targets.map((target) => this.#remove(target, [{ xid, at }])))
+    await Promise.all(this.#options.targets.map((target) => this.#remove(target, [{ xid, at }], this.#options.read())))
   }
 
-  async #remove({ uid, lane }: OnTarget, prepared: readonly { xid: string; at: Coordinate }[]): Promise<void> {
+  /** `read`: by what they are not needed any more; null: by what every target has stored. */
+  async #remove({ uid, lane }: OnTarget, prepared: readonly { xid: string; at: Coordinate }[], read: string | null): Promise<void> {
+    const { streamUid, workflowUid } = this.#options
     const which = prepared.map(({ xid, at }) => `(${this.#where(uid, xid)} AND ${preparedAt(at)})`)
-    await lane.transaction([`DELETE FROM ${moveSchema}.move_xa WHERE ${which.join(' OR ')}`])
+    const seen = read === null ? [] : [seenSql({ streamUid, targetUid: uid, workflowUid }, seenBy.tail, read)]
+    await lane.transaction([...seen, `DELETE FROM ${moveSchema}.move_xa WHERE ${which.join(' OR ')}`])
   }
 
   /** The last that was prepared by this xid up to a place. */

@@ -23,6 +23,7 @@ for (const rule of [
   'intent',
   'lastImage',
   'deletesFirst',
+  'sourceHasRead',
 ] as const) {
   test(`without ${rule} a wrong row is found`, () => void assertFound(model({ [rule]: false }), 1_000))
 }

@@ -9,6 +9,8 @@
  * exactly the source's at that position, of all keys that were copied or that the tail has brought. But for one case, which the engine's `TouchedKeys` allows and a model of
  * the rule alone had not: a row that a landing drops because the tail has read its key, though not applied it here yet, is missing until that is applied (from the
  * stored position, after a crash too).
+ *
+ * At a death the source may be lost too, and another have its log but for the end: the stream goes on there if it has all that was read for what shows on a target.
  */
 import type { Chunk } from '../../src/move/chunk.ts'
 import { landingSize, nextLanding } from '../../src/move/landing.ts'
@@ -52,6 +54,8 @@ export type LandingRules = {
   deletesFirst: boolean
   /** After a crash each target goes on from its own position; without: all from the least. */
   ownPosition: boolean
+  /** A stream goes on only on a source that has what was read for rows on a target; without: what its stored positions name. */
+  sourceHasRead: boolean
   /** The table has a unique key beside its primary one. */
   uniqueKey: boolean
 }
@@ -66,6 +70,7 @@ export const landingRules: LandingRules = {
   lastImage: true,
   deletesFirst: true,
   ownPosition: true,
+  sourceHasRead: true,
   uniqueKey: true,
 }
 
@@ -73,6 +78,8 @@ type Group = { readonly events: readonly ModelEvent[]; readonly marker: number |
 type Target = {
   readonly server: FakeTarget
   position: number
+  /** What was read for what shows there: stored with each intent and landing (`seen.ts`). */
+  seen: number
   intent: TestCoordinate
   readonly landed: Set<number>
   readonly owed: Map<number, number>
@@ -158,6 +165,17 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
     if (rules.markerProves) makeVisible()
     return markers
   }
+  /** Another server is the source, which has only so much of the log. It is refused where it lacks too much: then one is that has all. */
+  const failover = (has: number): void => {
+    if (targets.some(({ position, seen }) => has < (rules.sourceHasRead ? Math.max(position, seen) : position))) return
+    log.length = has
+    unseen = []
+    for (const rows of [source, visible]) {
+      rows.clear()
+      for (const { events } of log) for (const { key, after } of events) assign(rows, key, after)
+    }
+    markers = log.findLast(({ marker }) => marker !== null)?.marker ?? 0
+  }
 
   // ---- the targets ----
   const crashPoint = (): void => {
@@ -176,6 +194,7 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
       return
     }
     if (rules.intent && compareCoordinates(taken.stamp, target.intent) > 0) store({ intent: { marker, groups } })
+    store({ seen: Math.max(target.seen, position) })
     const order = (): number[] => random.shuffle(lanes.map((_, i) => i))
     const parts = ['deletes', 'upserts'] as const
     const steps = rules.deletesFirst
@@ -280,6 +299,7 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
         if (together.length === 0) continue
         const landed = mine.filter(([, { chunk }]) => together.includes(chunk))
         target.server.transaction(landed.flatMap(([, one]) => landing(one.chunk, shard, 'one-source', dropsOf(one))))
+        target.seen = Math.max(target.seen, read)
         for (const [id, one] of landed) {
           target.landed.add(id)
           for (const key of chunkKeys[id] as number[]) {
@@ -305,7 +325,14 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
   makeVisible()
   const start = log.length
   for (let shard = 0; shard < targetCount; shard++)
-    targets.push({ server: new FakeTarget(rules.uniqueKey), position: start, intent: placeOf(start), landed: new Set(), owed: new Map() })
+    targets.push({
+      server: new FakeTarget(rules.uniqueKey),
+      position: start,
+      seen: start,
+      intent: placeOf(start),
+      landed: new Set(),
+      owed: new Map(),
+    })
   for (let attempt = 0; attempt < 8; attempt++) {
     try {
       return session(start)
@@ -313,6 +340,7 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
       if (error !== crash) throw error
       const least = Math.min(...targets.map((target) => target.position))
       if (!rules.ownPosition) for (const target of targets) target.position = least
+      if (random.chance(0.3)) failover(random.between(start, log.length))
     }
   }
   return 'never ends'

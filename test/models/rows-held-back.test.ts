@@ -87,6 +87,8 @@ function applier({
       failpoints: noFailpoints,
       latest: () => latest,
       writeMarker: () => Promise.resolve(latest.marker + 1),
+      read: () => latest.position,
+      sourcePosition: () => Promise.resolve(latest.position),
       onApplied: () => undefined,
       onLanded: () => undefined,
       onThrownAway: () => undefined,

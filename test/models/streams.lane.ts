@@ -3,7 +3,7 @@ import { statementText, type Statement, type StatementBytes } from '../../src/my
 import type { Clock } from '../../src/base/clock.ts'
 import { HeldStore } from '../../src/move/held-store.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
-import type { Change } from '../../src/move/pending.ts'
+import type { Change, Stamp } from '../../src/move/pending.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
 import { Collision, modelTable, type FakeTarget, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
@@ -61,6 +61,11 @@ export function modelLane(random: Random, stored: Stored, table: FakeTarget, sig
 export async function pause(random: Random, signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, random.below(3)))
   if (signal.aborted) throw new Died()
+}
+
+/** Positions are of no account here. */
+export function modelReads(latest: () => Stamp): { read: () => string; sourcePosition: () => Promise<string> } {
+  return { read: () => latest().position, sourcePosition: () => Promise.resolve(latest().position) }
 }
 
 /** Something passes between two looks at it. */

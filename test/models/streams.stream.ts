@@ -18,7 +18,7 @@ import type { TablePlan } from '../../src/move/table-plan.ts'
 import { TouchedKeys } from '../../src/move/touched.ts'
 import { changeOf, chunkOf, rowText, type FakeTarget, type ModelRow, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
-import { Died, heldBefore, modelClock, modelLane, pause, type HeldBefore, type Stored } from './streams.lane.ts'
+import { Died, heldBefore, modelClock, modelLane, modelReads, pause, type HeldBefore, type Stored } from './streams.lane.ts'
 import type { Group, ModelSource } from './streams.source.ts'
 
 export type ModelTarget = { readonly number: number; readonly table: FakeTarget; readonly share: TargetShare }
@@ -368,6 +368,7 @@ export class ModelStream {
         failpoints: noFailpoints,
         latest: () => life().latest,
         writeMarker: () => this.#marker(signal),
+        ...modelReads(() => life().latest),
         onApplied: (target) => {
           if (!signal.aborted && target.whole) onWhole(this, number, target.applied)
         },

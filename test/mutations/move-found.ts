@@ -1,4 +1,5 @@
 /** Rules of movement that an audit found missing (docs/decisions/019–022), each with the smallest edit that removes it. */
+import { failoverMutations } from './move-failover.ts'
 import type { Mutation } from './mutation.ts'
 
 const rules = 'src/move/rules.db.test.ts'
@@ -25,7 +26,7 @@ export const foundMutations: readonly Mutation[] = [
   {
     rule: '1.9 a PREPARE takes nothing from an earlier one of its xid',
     file: 'src/move/xa.ts',
-    edits: [['WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)}`]', 'WHERE ${this.#where(on.uid, xid)}`]']],
+    edits: [['WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)}`)', 'WHERE ${this.#where(on.uid, xid)}`)']],
     test: 'src/move/xa.db.test.ts',
     name: 'an xid that is prepared again before its first commit is applied: killed there, each commit gives its own rows',
     fails: /./,
@@ -171,4 +172,5 @@ export const foundMutations: readonly Mutation[] = [
     name: '1.12 on ${flavour}: tables, their keys and views are made as they are on the source, whatever sql_mode servers have of their own',
     fails: /./,
   },
+  ...failoverMutations,
 ]

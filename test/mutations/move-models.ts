@@ -72,7 +72,7 @@ export const modelMutations: readonly Mutation[] = [
   {
     rule: '1.13 a row left out at a statement: the target goes first to a marker behind the look',
     file: 'src/move/target-applier.ts',
-    edits: [['    await this.#setIntent({ marker: await writeMarker(), groups: 0 }, null)\n', '']],
+    edits: [['    await this.#setIntent({ marker, groups: 0 }, null, this.options.read())\n', '']],
     ...streams,
     fails: /says that it has/,
   },
