@@ -19,6 +19,7 @@
  */
 import { assert } from '../base/assert.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
+import { goesInOneTransaction, intentToStore, isPastHighMarker, standsAtBoundary } from './boundary.ts'
 import type { Chunk } from './chunk.ts'
 import { ChunkWaits } from './chunk-waits.ts'
 import { Doing } from './doing.ts'
@@ -161,7 +162,7 @@ export class TargetApplier {
   }
 
   get consistent(): boolean {
-    return compareCoordinates(this.applied, this.#intent) >= 0
+    return standsAtBoundary(this.applied, this.#intent)
   }
 
   /**
@@ -600,10 +601,8 @@ export class TargetApplier {
   }
 
   async #applyOrHold(round: Round): Promise<void> {
-    const { failpoints, mode, schema } = this.options
-    // Not again in one transaction after a collision: its 1062 would undo its own deletes, which another stream may be waiting for as this
-    // one waits for that one's, for ever (test/models/merge.model.ts finds it).
-    if (round.count <= this.options.oneLaneChangesMax && this.#collisionsInRow === 0) {
+    const { failpoints, mode, schema, oneLaneChangesMax } = this.options
+    if (goesInOneTransaction(round.count, { oneLaneChangesMax, collisionsInRow: this.#collisionsInRow })) {
       const [only] = this.#checked(roundStatements(round, mode, schema, 1))
       assert(only !== undefined, 'one lane')
       try {
@@ -686,12 +685,12 @@ export class TargetApplier {
   /** Before the first effect of what goes to a place, with what was read for it. What is redone after a crash is told beside the round's size (`redone.ts`). */
   async #setIntent(to: Coordinate, round: RoundSize | null, read: string): Promise<void> {
     const { lanes, streamUid, targetUid, failpoints } = this.options
-    const goesOn = compareCoordinates(to, this.#intent) > 0
-    const statements = goesOn ? [applierSql.intent(streamUid, targetUid, to, round)] : []
+    const further = intentToStore(to, this.#intent)
+    const statements = further === null ? [] : [applierSql.intent(streamUid, targetUid, further, round)]
     // Also below the intent of an earlier run: another server may have the groups in another order.
     if (read !== this.#seen) statements.push(seenSql(this.options, 0, read))
     if (statements.length > 0) await lanes[0]?.transaction(statements)
-    if (goesOn) this.#intent = { marker: to.marker, groups: to.groups }
+    this.#intent = further ?? this.#intent
     this.#seen = read
     await failpoints.hit('round.afterIntent')
   }
@@ -711,8 +710,7 @@ export class TargetApplier {
   /** Chunks that may land now. */
   #landable(): Chunk[] {
     if (!this.consistent || this.#landingsHeld) return []
-    const { marker } = this.applied
-    return this.#chunks.filter((chunk) => chunk.highMarker <= marker && this.#chunkWaits.mayLand(chunk))
+    return this.#chunks.filter((chunk) => isPastHighMarker(chunk, this.applied) && this.#chunkWaits.mayLand(chunk))
   }
 
   /** What lands next. With several sources each chunk by itself: one that collides waits (`chunk-waits.ts`). */

@@ -1,7 +1,7 @@
 /**
  * Random model of copy, tail and landing (PROTOCOLS 1.4, 1.5): one source, two targets, lanes, unique values that wander
  * between rows, keys that change to another spelling which the collation equates, crashes anywhere. What it tries is the engine's own: `TouchedKeys`, `Pending`, `roundStatements`, `compareCoordinates`, `nextLanding`,
- * segments and landing statements, over targets that execute what is printed (`fake-target.ts`). The model is only the world around them: the source's log, what
+ * what may be done where a target stands (`boundary.ts`), segments and landing statements, over targets that execute what is printed (`fake-target.ts`). The model is only the world around them: the source's log, what
  * of it is visible, who is called when, deaths.
  *
  * A source transaction's place in the log is its position. Its row may become visible later than its event (group commit), but
@@ -12,6 +12,7 @@
  *
  * At a death the source may be lost too, and another have its log but for the end: the stream goes on there if it has all that was read for what shows on a target.
  */
+import { goesInOneTransaction, intentToStore, isPastHighMarker, standsAtBoundary } from '../../src/move/boundary.ts'
 import type { Chunk } from '../../src/move/chunk.ts'
 import { landingSize, nextLanding } from '../../src/move/landing.ts'
 import { Pending, type Round, type Stamp } from '../../src/move/pending.ts'
@@ -185,15 +186,16 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
     }
   }
   const round = ({ server, ...target }: Target, taken: Round, store: (change: Partial<Target>) => void): void => {
-    const { marker, groups } = taken.stamp
-    const lanes = roundStatements(taken, 'one-source', 't', taken.count <= oneLaneChangesMax ? 1 : laneCount)
+    const inOne = goesInOneTransaction(taken.count, { oneLaneChangesMax, collisionsInRow: 0 })
+    const lanes = roundStatements(taken, 'one-source', 't', inOne ? 1 : laneCount)
     const position = taken.stamp.ordinal
     if (lanes.length === 1) {
       server.transaction(lanes.flatMap(({ deletes, upserts }) => [...deletes, ...upserts]))
       store({ position })
       return
     }
-    if (rules.intent && compareCoordinates(taken.stamp, target.intent) > 0) store({ intent: { marker, groups } })
+    const intent = intentToStore(taken.stamp, target.intent)
+    if (rules.intent && intent !== null) store({ intent })
     store({ seen: Math.max(target.seen, position) })
     const order = (): number[] => random.shuffle(lanes.map((_, i) => i))
     const parts = ['deletes', 'upserts'] as const
@@ -287,10 +289,10 @@ export function runLanding(seed: number, rules: LandingRules): string | null {
           target.position = read
         }
         const at = placeOf(target.position)
-        if (compareCoordinates(at, target.intent) < 0) continue
+        if (!standsAtBoundary(at, target.intent)) continue
         const wrong = differs(target, shard, start)
         if (wrong !== null) return wrong
-        const mine = [...inFlight].filter(([id, { chunk }]) => !target.landed.has(id) && chunk.highMarker <= at.marker)
+        const mine = [...inFlight].filter(([id, { chunk }]) => !target.landed.has(id) && isPastHighMarker(chunk, at))
         const state = { size: landingSize(targetCount), target: shard, landing: false, pressing: random.chance(0.5), nowMs }
         const together = nextLanding(
           mine.map(([, { chunk }]) => chunk),

@@ -3,7 +3,7 @@
  * what the first model of it left out: lanes, crashes and collisions within a round, chunks and their landing, unique keys that wait for the rows (1.12), shard
  * keys that change within a source, moves between sources that commit in either order.
  *
- * What it tries is the engine's own: `Pending` with `putBack`, `roundStatements`, `TouchedKeys`, `compareCoordinates`, segments and landing statements, over a target that
+ * What it tries is the engine's own: `Pending` with `putBack`, `roundStatements`, `TouchedKeys`, `boundary.ts`, segments and landing statements, over a target that
  * executes what is printed (`fake-target.ts`).
  *
  * Rows and their unique values wander between two sources as an application moves them; each source's log has its own order and
@@ -11,11 +11,11 @@
  * boundary of a stream past its intent, the target's rows that it owns must be its source's at that position, of all
  * keys that were copied or that its tail has brought; at the end the target must hold the union.
  */
+import { goesInOneTransaction, intentToStore, isPastHighMarker, standsAtBoundary } from '../../src/move/boundary.ts'
 import type { Chunk } from '../../src/move/chunk.ts'
 import { Pending, type Change, type Round } from '../../src/move/pending.ts'
 import { roundStatements, type LaneStatements, type WriteMode } from '../../src/move/statements.ts'
 import type { TablePlan } from '../../src/move/table-plan.ts'
-import { compareCoordinates } from '../../src/move/tables.ts'
 import { TouchedKeys } from '../../src/move/touched.ts'
 import {
   addEvent,
@@ -84,7 +84,7 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     stream.log.push({ events: [], marker: ++stream.markers, at: { marker: stream.markers, groups: 0 } })
     return stream.log.length
   }
-  const consistent = (stream: Stream): boolean => compareCoordinates(placeOf(stream, stream.position), placeOf(stream, stream.intent)) >= 0
+  const consistent = (stream: Stream): boolean => standsAtBoundary(placeOf(stream, stream.position), placeOf(stream, stream.intent))
 
   // ---- the application ----
   const commit = (stream: Stream, events: Event[]): void => {
@@ -177,11 +177,13 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
     retry.held = { round: taken, upTo }
     const events = stream.log.slice(stream.position, upTo).flatMap((group) => group.events)
     say(`stream ${stream.source}: round ${stream.position} to ${upTo}, ${taken.count} keys`)
-    if (laneCount === 1 && !retry.inSteps) {
+    if (
+      goesInOneTransaction(taken.count, { oneLaneChangesMax: laneCount === 1 ? taken.count : -1, collisionsInRow: retry.inSteps ? 1 : 0 })
+    ) {
       // One transaction: deletes, inserts, position.
       target.transaction(statementsOf(taken, events, 1).flatMap(({ deletes, upserts }) => [...deletes, ...upserts]))
     } else {
-      if (rules.intent) stream.intent = Math.max(stream.intent, upTo)
+      if (rules.intent && intentToStore(taken.stamp, placeOf(stream, stream.intent)) !== null) stream.intent = upTo
       const lanes = statementsOf(taken, events, laneCount)
       for (const part of ['deletes', 'upserts'] as const) {
         for (const lane of random.shuffle(lanes)) {
@@ -280,7 +282,7 @@ export function runMerge(seed: number, rules: MergeRules, trace?: (line: string)
         say(`chunk ${id} of source ${stream.source} read: ${rows.map(showRow).join(' ')}`)
       }
       for (const [id, chunk] of inFlight) {
-        if (placeOf(stream, stream.position).marker < chunk.highMarker || !consistent(stream) || random.chance(0.4)) continue
+        if (!isPastHighMarker(chunk, placeOf(stream, stream.position)) || !consistent(stream) || random.chance(0.4)) continue
         land(stream, id, chunk, touched)
         if (stream.landed.has(id) && inFlight.delete(id)) touched.release(chunk.generation ?? 0)
       }

@@ -29,8 +29,9 @@ export function modelLane(random: Random, stored: Stored, table: FakeTarget, sig
     for (const text of texts) {
       const [, what, marker, groups] = /(at|intent)_marker = (\d+), (?:at|intent)_groups = (\d+)/.exec(text) ?? []
       if (what === 'at' || what === 'intent') stored[what] = { marker: Number(marker), groups: Number(groups) }
-      const [, path] = /move_chunk .*? VALUES \('[^']*', '[^']*', '[^']*', '(\d+)'/.exec(text) ?? []
-      if (path !== undefined) stored.landed.add(Number(path))
+      // One row for each chunk of a landing: stream, target, table, path.
+      if (text.startsWith('INSERT INTO _shardwright.move_chunk'))
+        for (const [, path] of text.matchAll(/\('[^']*', '[^']*', '[^']*', '(\d+)'/g)) stored.landed.add(Number(path))
       // Rows held back that are kept (`held-store.ts`).
       if (text.startsWith('REPLACE INTO _shardwright.move_held'))
         for (const [, hash = '', held = ''] of text.matchAll(/'([0-9a-f]{64})', x'([0-9a-f]+)'\)/g)) stored.held.set(hash, held)

@@ -21,7 +21,13 @@ const patienceMs = 120_000
 export async function runStreams(seed: number, say: (line: string) => void = () => undefined): Promise<string | null> {
   mock.timers.enable({ apis: ['setTimeout'] })
   try {
-    return await new Streams(seed, say).run()
+    const streams = new Streams(seed, say)
+    try {
+      return await streams.run()
+    } finally {
+      // Also where something is wrong: nobody runs on in the time of the next.
+      streams.end()
+    }
   } finally {
     mock.timers.reset()
   }
@@ -92,6 +98,10 @@ class Streams {
     this.#streams = this.#sources.map((source) => new ModelStream(source, this.#world, !copies))
   }
 
+  end(): void {
+    for (const stream of this.#streams) stream.end()
+  }
+
   async wander(forMs: number): Promise<number[]> {
     const [random, sources] = [this.#random, this.#sources]
     for (const stream of this.#streams) stream.start()
@@ -151,7 +161,6 @@ class Streams {
         deaths--
       } else if (writes <= 0) {
         if (this.#streams.every((stream) => stream.isUp)) {
-          for (const stream of this.#streams) stream.end()
           return this.#difference()
         }
         sinceMs++

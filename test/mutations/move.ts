@@ -125,8 +125,8 @@ const rounds: Mutation[] = [
   },
   {
     rule: '1.5 a round in lanes stores first where it goes; past the intent only is the target consistent',
-    file: 'src/move/target-applier.ts',
-    edits: [['const goesOn = compareCoordinates(to, this.#intent) > 0', 'const goesOn = compareCoordinates(to, this.#intent) > 9e15']],
+    file: 'src/move/boundary.ts',
+    edits: [['compareCoordinates(to, intent) > 0 ?', 'compareCoordinates(to, intent) > 9e15 ?']],
     ...parts,
   },
   {
