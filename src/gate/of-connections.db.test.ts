@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
+import { until } from '../../test/kit/until.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { codeOf, gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 import { connect } from '../mysql/connect.ts'
@@ -100,6 +101,44 @@ for (const flavour of flavours()) {
         assert.equal(await codeOf(c, 'SET @n = (SELECT COUNT(*) FROM information_schema.PROCESSLIST)'), 'SW-GATE-012')
         await ended()
       }
+    })
+
+    test('promise 10: IS_USED_LOCK names the session that holds the lock, or says that it can not', async () => {
+      const holder = await session('one')
+      const id = String(await holder.value('SELECT CONNECTION_ID()'))
+      const labels = async (c: Connection, sql: string): Promise<string[]> => (await c.allText(sql)).flatMap((row) => Object.keys(row))
+      assert.equal(await holder.value("SELECT IS_USED_LOCK('a')"), null)
+      await holder.query("SELECT GET_LOCK('a', 0)")
+      for (const c of [holder, await session('one'), await session('shop')]) {
+        const own = c === holder ? '1' : '0'
+        assert.equal(await c.value("SELECT IS_USED_LOCK('a') = CONNECTION_ID()"), own)
+        assert.equal(await c.value("SELECT CONNECTION_ID() <=> IS_USED_LOCK('a')"), own)
+        assert.equal(await c.value("SELECT IF(IS_USED_LOCK('a') = CONNECTION_ID(), 'mine', 'not mine')"), own === '1' ? 'mine' : 'not mine')
+        assert.equal(await c.value("SELECT IS_USED_LOCK('a') AS holder"), id)
+        assert.deepEqual(await labels(c, "SELECT IS_USED_LOCK('a'), IS_USED_LOCK('b')"), ["IS_USED_LOCK('a')", "IS_USED_LOCK('b')"])
+        for (const sql of ["SET @h = IS_USED_LOCK('a')", "SELECT IS_USED_LOCK(CONCAT('a'))", "SELECT GET_LOCK('a', 0), IS_USED_LOCK('a')"])
+          assert.equal(await codeOf(c, sql), 'SW-GATE-012', sql)
+        await assert.rejects(c.prepare('SELECT IS_USED_LOCK(?)'), /SW-GATE-012/)
+      }
+      const c = await session('one')
+      await world.admin.query("SELECT GET_LOCK('direct', 0)")
+      for (const [sql, value] of [
+        ["SELECT IS_USED_LOCK('direct') = CONNECTION_ID()", '0'],
+        ["SELECT CONNECTION_ID() <> IS_USED_LOCK('direct')", '1'],
+        ["SELECT IS_USED_LOCK('direct') IS NOT NULL AND IS_USED_LOCK('a') IS NOT NULL", '1'],
+      ] as const)
+        assert.equal(await c.value(sql), value, sql)
+      for (const sql of [
+        "SELECT IS_USED_LOCK('direct')",
+        "SELECT 1 + IS_USED_LOCK('direct') = CONNECTION_ID()",
+        "SELECT IS_USED_LOCK('direct') = CONNECTION_ID() + 1",
+      ])
+        assert.equal(await codeOf(c, sql), 'SW-GATE-012', sql)
+      await world.admin.query("SELECT RELEASE_LOCK('direct')")
+      await c.query(`KILL ${await c.value("SELECT IS_USED_LOCK('a')")}`)
+      await assert.rejects(holder.query('SELECT 1'))
+      await until('it is free', async () => (await c.value("SELECT IS_USED_LOCK('a')")) === null)
+      await ended()
     })
   })
 }

@@ -8,7 +8,7 @@ import type { Words } from './statement-words.ts'
 export type QuestionRefused = { readonly construct: string; readonly reason: string; readonly fix: string }
 
 /** Most statements hold none of these. */
-const concerned = /\b(profil(e|es|ing)|optimizer_trace|processlist|threads|session|explain|analyze|desc|describe)\b/i
+const concerned = /\b(profil(e|es|ing)|optimizer_trace|processlist|threads|session|explain|analyze|desc|describe|is_used_lock)\b/i
 
 const history: Omit<QuestionRefused, 'construct'> = {
   reason: 'a server keeps it for a connection, and sessions share connections: it would tell the statements of others',
@@ -46,6 +46,8 @@ export function refusedQuestion(words: Words, lexed: Lexed): QuestionRefused | n
     if (word === 'SHOW' && (next === 'PROFILE' || next === 'PROFILES')) return { construct: `SHOW ${next}`, ...history }
     if (word === 'FOR' && next === 'CONNECTION' && ['EXPLAIN', 'DESC', 'DESCRIBE', 'ANALYZE'].includes(verb))
       return { construct: `${verb} FOR CONNECTION`, ...numbers }
+    if (verb === 'SET' && word === 'IS_USED_LOCK' && next === '(')
+      return { construct: 'IS_USED_LOCK() in SET', ...numbers, fix: 'ask for it by a SELECT of its own' }
     if (next !== '.' || (word === '' && tokenKind(lexed, i) !== Kind.QuotedName)) continue
     const schema = words.name(i).toUpperCase()
     const table = words.name(i + 2).toUpperCase()

@@ -40,6 +40,8 @@ export type Relay = {
   readonly plain: boolean
   /** Asks for named locks, which have one home. */
   readonly locks: boolean
+  /** Asks who holds one (used-locks.ts). */
+  readonly usedLocks: boolean
   /** Names user variables. */
   readonly readsVariables: boolean
   /** Sets LAST_INSERT_ID() where no OK tells it. */
@@ -231,6 +233,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
   const draws: string[] = []
   const asksDrawn: string[] = []
   let locks = false
+  let usedLocks = false
   let readsVariables = false
   let setsInsertId = false
   const assigning = verb === 'CALL' || verb === 'GET' || verb === 'LOAD' || verb === 'EXECUTE' || (verb === 'SELECT' && words.has('INTO'))
@@ -275,6 +278,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
       case 'IS_FREE_LOCK':
       case 'IS_USED_LOCK':
         locks ||= called
+        usedLocks ||= called && word === 'IS_USED_LOCK' && rowVerbs.has(verb)
         break
       case 'NEXTVAL':
       case 'SETVAL':
@@ -332,6 +336,7 @@ function relayOf(words: Words, lexed: Lexed, verb: string, second: string): Rela
     whole: !routine,
     plain: qualifiers.length === 0 && !locks && !readsVariables,
     locks,
+    usedLocks,
     readsVariables,
     setsInsertId,
     draws,

@@ -78,6 +78,13 @@ export class Pools {
     this.#claims = new Claims(config.backendConnectionsMax)
   }
 
+  /** Who has a connection now, by its number on the server of the shard. */
+  holderOf({ server }: ShardView, threadId: number): Holder | null {
+    for (const { connection, holder } of this.#open)
+      if (connection.threadId === threadId && this.#places.get(connection)?.server.id === server.id) return holder
+    return null
+  }
+
   /** A connection to where the shard is served, or to one of its replicas. Errors: of connecting, SW-GATE-014, 024. Nothing was sent. */
   take(
     shard: ShardView,

@@ -9,8 +9,8 @@ import { spanText } from '../sql/splice.ts'
 import type { Words } from './statement-words.ts'
 
 export type SessionValue = 'user' | 'account' | 'connection-id' | 'row-count' | 'database' | 'warning-count' | 'error-count'
-/** Its first token, and the one behind its last. */
-export type SessionCall = { readonly from: number; readonly to: number; readonly what: SessionValue }
+/** Its first token, and the one behind its last; what stands for it, where that is known already. */
+export type SessionCall = { readonly from: number; readonly to: number; readonly what: SessionValue; readonly text?: string }
 
 export type SessionValues = {
   readonly user: string
@@ -58,7 +58,7 @@ export function withValues(sql: Buffer, lexed: Lexed, calls: readonly SessionCal
   const edits = calls.map((call) => ({
     at: tokenStart(lexed, call.from),
     end: tokenEnd(lexed, call.to - 1),
-    text: valueText(call.what, session),
+    text: call.text ?? valueText(call.what, session),
   }))
   edits.push(...labelsOf(lexed, calls))
   const parts: Buffer[] = []

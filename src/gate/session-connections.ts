@@ -36,6 +36,8 @@ export class SessionConnections {
   readonly #core: Core
   readonly settings: SessionSettings
   readonly agreed: Agreed
+  /** The number of the session. */
+  readonly session: number
   #said: Said | null = null
   /**
    * User variables that the gate has, by name in lower case. Where a connection has them (`variablesOn`): those that were asked of it, good for the statement
@@ -58,10 +60,11 @@ export class SessionConnections {
   readonly #refused = (end: Refusal): void =>
     this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
 
-  constructor(core: Core, settings: SessionSettings, agreed: Agreed) {
+  constructor(core: Core, settings: SessionSettings, agreed: Agreed, session: number) {
     this.#core = core
     this.settings = settings
     this.agreed = agreed
+    this.session = session
   }
 
   /** What SHOW WARNINGS says of the statement before where no connection is to be asked for it: level, code, message. */

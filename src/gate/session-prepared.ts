@@ -110,6 +110,12 @@ export class PreparedStatements {
       const about = await askedSchemata(asking, passthrough, text, signal)
       if (about !== null) return await this.#prepare(about.sql, about.keyspace ?? keyspaceName, signal, about)
     }
+    if (passthrough.kind === 'relay' && passthrough.usedLocks)
+      throw gateErrors.notForwarded({
+        construct: 'IS_USED_LOCK() in a prepared statement',
+        reason: "the gate puts the session's number into the text",
+        fix: 'send it as text',
+      })
     if (passthrough.kind === 'relay' && passthrough.accounts) refuseOwnAccountsOf(keyspace, lex(), modeOf(this.#runner.settings))
     // As a session that is in it would: the planner alone knows whether the names before dots are an unsharded keyspace's.
     const onOne =

@@ -29,7 +29,7 @@ import { statistics } from './local.ts'
 import { afterCommit, ddlOf } from './moved-tables.ts'
 import { needsKeyspace } from './needs.ts'
 import { isOfDiagnostics, withValues, type SessionCall, type SessionValues } from './session-calls.ts'
-import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts'
+import { homeOfLocks, lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts'
 import { refuseOwnAccountsOf } from './own-account.ts'
 import { notTheConditions, notTheFoundRows, OwnStatements, type OwnSession } from './own-statements.ts'
 import { classifyCached, relayed } from './passthrough-cache.ts'
@@ -49,6 +49,7 @@ import { requireSeveral, statementsOf } from './several-statements.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { showsDatabase } from './schema-names.ts'
+import { usedLocks } from './used-locks.ts'
 import type { UserRecord } from '../topology/records.ts'
 
 const emptyPins = [] as const
@@ -104,7 +105,12 @@ export class Session implements OwnSession {
       this.#stop(why)
     })
     const agreed = { foundRows: has(client.capabilities, capability.foundRows), extendedMetadata: client.extendedMetadata }
-    this.#runner = new Runner(core, this.#relayer, new SessionConnections(core, new SessionSettings(core.modes), agreed), this.#guard)
+    this.#runner = new Runner(
+      core,
+      this.#relayer,
+      new SessionConnections(core, new SessionSettings(core.modes), agreed, client.threadId),
+      this.#guard,
+    )
     this.#runner.giveUp = (why) => {
       if (this.#current === null) return
       this.#relayer.stopped = why
@@ -567,8 +573,19 @@ export class Session implements OwnSession {
       const ddl = ddlOf(this.#core, this.keyspace, lexed)
       return afterCommit(this.#core, this.#runner, ddl, () => this.#forServers(passthrough, sql, c))
     }
+    if (passthrough.usedLocks) {
+      const home = homeOfLocks(this.#core.watch.view)
+      if (home !== null) return this.#usedLocks(home, sql)
+    }
     if (asksSchemata(passthrough, () => lexed)) return this.#schemata(passthrough, sql, c)
     return this.#forServers(passthrough, sql, c)
+  }
+
+  /** With the numbers of sessions for IS_USED_LOCK(). */
+  async #usedLocks(home: string, sql: Buffer): Promise<unknown> {
+    const text = Buffer.from(sql)
+    const calls = await usedLocks(this.#core, this.#runner, home, text, this.#abort.signal)
+    return await this.#query(withValues(text, lexStatement(text, modeOf(this.#runner.settings)), calls, this.values), null)
   }
 
   /** What it asks information_schema is about a keyspace, under that one's name. */

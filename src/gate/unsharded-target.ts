@@ -17,12 +17,17 @@ import { isTold } from './schemata.ts'
 import type { SessionConnections } from './session-connections.ts'
 import type { View } from './view.ts'
 
-/** The home of named locks for a statement that asks for nothing else; null: it goes where it would without. */
-export function lockHome(view: View, session: string, relay: Relay, lex: () => Lexed): string | null {
-  if (!relay.locks) return null
+/** Null: there is no unsharded keyspace. */
+export function homeOfLocks(view: View): string | null {
   let home: string | null = null
   for (const { name, role, record } of view.keyspaces.values())
     if (role === 'primary' && !record.sharded && (home === null || name < home)) home = name
+  return home
+}
+
+/** The home of named locks for a statement that asks for nothing else; null: it goes where it would without. */
+export function lockHome(view: View, session: string, relay: Relay, lex: () => Lexed): string | null {
+  const home = relay.locks ? homeOfLocks(view) : null
   if (home === null || home === session) return null
   const needs = needsOf(lex, relay)
   if (needs.bare === false && needs.schemas.length === 0 && !relay.readsVariables) return home
