@@ -86,9 +86,22 @@ besideEachOther('two statements', (flavour) => {
       await using s = await connect({ ...source.config, database: world.sourceRefs[0]!.schema })
       await fill(world, 0, 3000, 30_000)
       const record = execOf(world.record(0))
-      const slow: Failpoints = { hit: (at) => (at === 'copy.beforeLandCommit' ? systemClock.sleep(25) : undefined) }
-      const running = world.start(record, { failpoints: slow, config: { chunkBytes: 4096 } })
-      await world.until('chunks that wait', () => running.stream.report().copy.sourceRowsRead > running.stream.report().copy.rowsDone + 200)
+      // While all that was read is applied whatever may land lands: one that comes when the statement has been executed is what would be seen.
+      let [read, late] = [0, false]
+      let comes = (): void => undefined
+      const held = new Promise<void>((resolve) => (comes = resolve))
+      const hit: Failpoints['hit'] = (at) => {
+        if (at === 'copy.afterRead' && ++read === 4) {
+          late = true
+          return held
+        }
+        if (at !== 'ddl.definedOnSomeTargets') return undefined
+        comes()
+        // A chunk lands after 300 ms at the latest.
+        return systemClock.sleep(400)
+      }
+      const running = world.start(record, { failpoints: { hit }, config: { chunkBytes: 4096 } })
+      await world.until('a chunk that was read and is late', () => late)
       await s.query('TRUNCATE TABLE item')
       await s.query("INSERT INTO item VALUES (1, 1, NULL, 'new', 1)")
       await world.untilRunning(record.uid)
