@@ -223,7 +223,7 @@ function comparedBy(having: Having, columns: readonly Column[]): Column[] {
   switch (having.kind) {
     case 'and':
     case 'or':
-      return [...comparedBy(having.left, columns), ...comparedBy(having.right, columns)]
+      return having.items.flatMap((item) => comparedBy(item, columns))
     case 'not':
       return comparedBy(having.operand, columns)
     case 'is-null':
@@ -236,17 +236,16 @@ function comparedBy(having: Having, columns: readonly Column[]): Column[] {
 /** SQL's three values: true, false, null. */
 export function truth(having: Having, row: RawRow, width: number, resolve: (slot: Slot) => string | null): boolean | null {
   switch (having.kind) {
-    case 'and': {
-      const left = truth(having.left, row, width, resolve)
-      if (left === false) return false
-      const right = truth(having.right, row, width, resolve)
-      return right === false ? false : left === null || right === null ? null : true
-    }
+    case 'and':
     case 'or': {
-      const left = truth(having.left, row, width, resolve)
-      if (left === true) return true
-      const right = truth(having.right, row, width, resolve)
-      return right === true ? true : left === null || right === null ? null : false
+      const decides = having.kind === 'or'
+      let known = true
+      for (const item of having.items) {
+        const value = truth(item, row, width, resolve)
+        if (value === decides) return decides
+        known &&= value !== null
+      }
+      return known ? !decides : null
     }
     case 'not': {
       const operand = truth(having.operand, row, width, resolve)

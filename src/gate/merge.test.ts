@@ -311,17 +311,17 @@ test('HAVING has three values', () => {
   const one = cells('1')
   assert.equal(truth(is('=', '1'), nothing, 1, resolve as never), null)
   assert.equal(truth({ kind: 'not', operand: is('=', '1') }, nothing, 1, resolve as never), null)
-  assert.equal(truth({ kind: 'or', left: is('=', '1'), right: { kind: 'is-null', column: 0 } }, nothing, 1, resolve as never), true)
+  assert.equal(truth({ kind: 'or', items: [is('=', '1'), { kind: 'is-null', column: 0 }] }, nothing, 1, resolve as never), true)
   assert.equal(
-    truth(
-      { kind: 'and', left: is('=', '1'), right: { kind: 'not', operand: { kind: 'is-null', column: 0 } } },
-      nothing,
-      1,
-      resolve as never,
-    ),
+    truth({ kind: 'and', items: [is('=', '1'), { kind: 'not', operand: { kind: 'is-null', column: 0 } }] }, nothing, 1, resolve as never),
     false,
   )
   assert.equal(truth(is('<>', '1.0'), one, 1, resolve as never), false)
+  // As long as a statement may be: no level of the stack for each.
+  const items = Array.from({ length: 50_000 }, () => is('=', '1'))
+  assert.equal(truth({ kind: 'and', items }, one, 1, resolve as never), true)
+  assert.equal(truth({ kind: 'and', items }, nothing, 1, resolve as never), null)
+  assert.equal(truth({ kind: 'or', items: [...items, { kind: 'is-null', column: 0 }] }, nothing, 1, resolve as never), true)
 })
 
 test('promise 8: what MIN and MAX keep is counted when a longer value takes the place of a shorter', () => {

@@ -32,6 +32,8 @@ function typesOf(types: Buffer | null): ParamType[] {
   return out
 }
 
+const decimalText = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d{1,3})?$/i
+
 export function valueOf(param: Param): Value {
   const { value, type } = param
   if (value === null) return { type: 'null' }
@@ -42,7 +44,10 @@ export function valueOf(param: Param): Value {
     case columnType.decimal:
     case columnType.newdecimal: {
       const text = value.toString('latin1')
-      return /^-?\d+$/.test(text) ? { type: 'integer', value: BigInt(text) } : { type: 'decimal', text }
+      // A client may send millions of digits, to count which takes seconds; servers keep 65.
+      if (/^-?\d{1,65}$/.test(text)) return { type: 'integer', value: BigInt(text) }
+      // What is no number must not be one: decimals are written into texts as they stand.
+      return decimalText.test(text) ? { type: 'decimal', text } : { type: 'text', bytes: value }
     }
     case columnType.tinyBlob:
     case columnType.mediumBlob:

@@ -382,10 +382,8 @@ function havingSlots(merge: Merge | null): Slot[] {
   if (merge === null || merge.kind !== 'aggregate' || merge.having === null) return []
   const out: Slot[] = []
   const visit = (having: NonNullable<typeof merge.having>): void => {
-    if (having.kind === 'and' || having.kind === 'or') {
-      visit(having.left)
-      visit(having.right)
-    } else if (having.kind === 'not') visit(having.operand)
+    if (having.kind === 'and' || having.kind === 'or') for (const item of having.items) visit(item)
+    else if (having.kind === 'not') visit(having.operand)
     else if (having.kind === 'compare') out.push(having.value)
   }
   visit(merge.having)

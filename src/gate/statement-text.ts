@@ -1,6 +1,6 @@
 /** Lexing for sessions: one lexer for all, as statements are read one at a time; text that it can't cut is a relayed write. */
 import { isSwError } from '../base/errors.ts'
-import { defaultMode, Lexer, type Lexed, type LexerMode } from '../sql/lexer.ts'
+import { defaultMode, Kind, Lexer, type Lexed, type LexerMode, tokenEnd, tokenKind, tokenStart } from '../sql/lexer.ts'
 import type { SessionSettings } from './settings.ts'
 import { notUtf8, onTheWay } from './session-charset.ts'
 import { gateErrors } from './errors.ts'
@@ -53,25 +53,50 @@ const marks = [
 ] as const
 
 /** What either server's lexer takes for a function only before its parenthesis (the functions of its `lex.h`): of other names a space says nothing. */
-const spaced = new RegExp(
-  String.raw`\b(?:ADDDATE|ADD_MONTHS|BIT_AND|BIT_OR|BIT_XOR|CAST|COUNT|CUME_DIST|CURDATE|CURTIME|DATE_ADD|DATE_FORMAT|DATE_SUB|DECODE(?:_ORACLE)?|DENSE_RANK|EXTRACT|FIRST_VALUE|GROUP_CONCAT|` +
-    String.raw`JSON_ARRAYAGG|JSON_DUALITY_OBJECT|JSON_OBJECTAGG|JSON_TABLE|LAG|LAST_VALUE|LEAD|MAX|MEDIAN|MID|MIN|NOW|NTH_VALUE|NTILE|PERCENTILE_CONT|PERCENTILE_DISC|PERCENT_RANK|POSITION|RANK|ROW_NUMBER|` +
-    String.raw`SESSION_USER|ST_COLLECT|STD|STDDEV|STDDEV_POP|STDDEV_SAMP|SUBDATE|SUBSTR|SUBSTRING|SUM|SYSDATE|SYSTEM_USER|TRIM|TRIM_ORACLE|VARIANCE|VAR_POP|VAR_SAMP)(?:\s|/\*.*?\*/|(?:--|#)[^\n]*\n)+\(`,
-  'is',
+const spaced = new Set(
+  (
+    'ADDDATE ADD_MONTHS BIT_AND BIT_OR BIT_XOR CAST COUNT CUME_DIST CURDATE CURTIME DATE_ADD DATE_FORMAT DATE_SUB DECODE DECODE_ORACLE DENSE_RANK EXTRACT ' +
+    'FIRST_VALUE GROUP_CONCAT JSON_ARRAYAGG JSON_DUALITY_OBJECT JSON_OBJECTAGG JSON_TABLE LAG LAST_VALUE LEAD MAX MEDIAN MID MIN NOW NTH_VALUE NTILE ' +
+    'PERCENTILE_CONT PERCENTILE_DISC PERCENT_RANK POSITION RANK ROW_NUMBER SESSION_USER ST_COLLECT STD STDDEV STDDEV_POP STDDEV_SAMP SUBDATE SUBSTR ' +
+    'SUBSTRING SUM SYSDATE SYSTEM_USER TRIM TRIM_ORACLE VARIANCE VAR_POP VAR_SAMP'
+  ).split(' '),
 )
 
+/** By tokens: comments may stand between the two, any number of them. What can't be read its server judges. */
+function hasSpaced(sql: Buffer, mode: LexerMode): boolean {
+  const own = new Lexer()
+  for (let from = 0; from >= 0;) {
+    let lexed: Lexed
+    try {
+      lexed = own.lex(sql, from, mode)
+    } catch (error) {
+      if (!isSwError(error)) throw error
+      return false
+    }
+    for (let token = 1; token < lexed.count; token++) {
+      const [end, start] = [tokenEnd(lexed, token - 1), tokenStart(lexed, token)]
+      if (start === end || sql[start] !== 0x28 || tokenKind(lexed, token - 1) !== Kind.Word) continue
+      if (spaced.has(sql.toString('latin1', tokenStart(lexed, token - 1), end).toUpperCase())) return true
+    }
+    from = lexed.next
+  }
+  return false
+}
+
 /** Texts that are read otherwise: by the quotes of names, too, where those differ. */
-const undecidedMarks = [...marks, [/''|""/, 'EMPTY_STRING_IS_NULL'], [spaced, 'IGNORE_SPACE']] as const
+const undecidedMarks = [...marks, [/''|""/, 'EMPTY_STRING_IS_NULL']] as const
 
 /** Errors: SW-GATE-048. */
-function refuseUndecided(sql: Buffer, { undecided }: UndecidedMode): void {
+function refuseUndecided(sql: Buffer, mode: UndecidedMode): void {
+  const { undecided } = mode
   if (undecided === undefined) return
   const { modes: differing, why } = undecided
   const spelt = sql.toString('latin1')
-  for (const [mark, mode] of undecidedMarks) {
-    if (!differing.includes(mode) || !mark.test(spelt)) continue
-    throw gateErrors.undecidedMode({ mode, why })
+  for (const [mark, other] of undecidedMarks) {
+    if (!differing.includes(other) || !mark.test(spelt)) continue
+    throw gateErrors.undecidedMode({ mode: other, why })
   }
+  if (differing.includes('IGNORE_SPACE') && hasSpaced(sql, mode)) throw gateErrors.undecidedMode({ mode: 'IGNORE_SPACE', why })
 }
 
 /** Beyond this a lexer of its own reads the text: the shared one keeps the memory that its largest statement took. */

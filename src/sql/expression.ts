@@ -6,8 +6,6 @@ import { bareFunctions, bitPower, comparePower, concatPower, notPower, powers, u
 import { depthMax, nameText, type Reader, variableName } from './reader.ts'
 import { isReserved } from './words.ts'
 
-const chainMax = 1000
-
 export function parseExpression(r: Reader): Expr {
   return r.deeper(() => binary(r, 1))
 }
@@ -18,6 +16,14 @@ function operatorAt(r: Reader): string {
 
 /** `first`: what was read of it already. */
 function binary(r: Reader, powerMin: number, first: Expr | null = null): Expr {
+  const around = r.grown
+  r.grown = first === null ? 0 : around
+  const expr = chain(r, powerMin, first)
+  r.grown = Math.max(around, r.grown)
+  return expr
+}
+
+function chain(r: Reader, powerMin: number, first: Expr | null): Expr {
   const from = first?.span.from ?? r.at
   let left: Expr
   if (first !== null) left = first
@@ -26,12 +32,12 @@ function binary(r: Reader, powerMin: number, first: Expr | null = null): Expr {
     left = { kind: 'unary', operator: 'NOT', operand: r.deeper(() => binary(r, notPower)), span: r.span(from) }
   } else left = unary(r)
 
-  for (let chain = 0; ; chain++) {
+  for (;;) {
     const operator = operatorAt(r)
     const joins = operator === '||' && r.lexed.mode.pipesAsConcat === true
     const power = joins ? concatPower : Object.hasOwn(powers, operator) ? (powers[operator] as number) : 0
     if (power < powerMin || power === 0) return left
-    if (chain > chainMax) r.fail('an expression of fewer operators')
+    r.grow()
     if (power === comparePower) {
       const compared = comparison(r, left, from)
       if (compared === null) return left
@@ -159,9 +165,11 @@ function unary(r: Reader): Expr {
   for (;;) {
     if (r.takeWords('COLLATE')) {
       r.name('a collation')
+      r.grow()
       value = { kind: 'other', construct: 'COLLATE', children: [value], span: r.span(from) }
     } else if (r.isOperator('->') || r.isOperator('->>')) {
       r.at += 2
+      r.grow()
       value = { kind: 'other', construct: '->', children: [value], span: r.span(from) }
     } else return value
   }
@@ -315,12 +323,8 @@ function wordExpression(r: Reader): Expr {
 
 /** INTERVAL(a, b, …) is a function, INTERVAL (a) DAY is not: what stands behind the parenthesis tells. */
 function looksLikeIntervalFunction(r: Reader): boolean {
-  let depth = 0
-  for (let ahead = 1; r.kind(ahead) !== Kind.End; ahead++) {
-    if (r.isOperator('(', ahead)) depth++
-    else if (r.isOperator(')', ahead) && --depth === 0) return r.kind(ahead + 1) !== Kind.Word
-  }
-  return false
+  const closing = r.closes(1)
+  return closing !== null && r.kind(closing + 1) !== Kind.Word
 }
 
 function caseExpression(r: Reader): Expr {

@@ -147,6 +147,17 @@ test('what is not read is an error with a code and a place', () => {
     ['SELECT 1 FROM a JOIN b ON x ON y', 'SW-SQL-004'],
     ['SELECT 1 FROM {OJ a LEFT JOIN b ON x', 'SW-SQL-004'],
     ['SELECT a OFFSET 1', 'SW-SQL-006'],
+    // However a tree can grow: within parentheses, to the left, and by both together.
+    ['SELECT a' + ' COLLATE utf8mb4_bin'.repeat(20_000), 'SW-SQL-007'],
+    ['SELECT a' + "->'$'".repeat(20_000), 'SW-SQL-007'],
+    ['SELECT a' + '+1'.repeat(20_000), 'SW-SQL-007'],
+    ['SELECT a' + ' IS NULL'.repeat(20_000), 'SW-SQL-007'],
+    ['SELECT ' + '('.repeat(250) + 'a' + `${'+1'.repeat(100)})`.repeat(250), 'SW-SQL-007'],
+    ['SELECT ' + 'f('.repeat(250) + 'a' + `${'+1'.repeat(100)})`.repeat(250), 'SW-SQL-007'],
+    ['SELECT ' + '(SELECT '.repeat(100) + 'a' + `${'+1'.repeat(100)})`.repeat(100), 'SW-SQL-007'],
+    ['SELECT 1 FROM a' + ' JOIN a'.repeat(20_000), 'SW-SQL-007'],
+    ['SELECT 1 FROM ' + '('.repeat(250) + 'a' + `${' JOIN a'.repeat(100)})`.repeat(250), 'SW-SQL-007'],
+    ['SELECT 1 FROM ' + '('.repeat(250) + 'a' + `${', a'.repeat(100)})`.repeat(250), 'SW-SQL-007'],
     ['SELECT ' + '('.repeat(5000) + '1' + ')'.repeat(5000), 'SW-SQL-007'],
     ['SELECT ' + '-'.repeat(1) + '(-'.repeat(3000) + '1' + ')'.repeat(3000), 'SW-SQL-007'],
   ] as const)

@@ -5,11 +5,20 @@ import { Kind, type Lexed } from './lexer.ts'
 
 /** Also how far it is worth looking ahead for what ends a run of `(`. */
 export const depthMax = 600
+/** Levels of the tree that no nesting of the text accounts for. Who walks the tree recurs, and the stack has room for both together, several times over. */
+const grownMax = 1000
 
 export class Reader {
   readonly lexed: Lexed
   at = 0
   #depth = 0
+  /**
+   * How many levels of what was read last come of operators one behind the other, as each of `a + b + c`, of `a COLLATE x COLLATE y` and of `a JOIN b JOIN c` takes in what stands before it: the most of any path. Who reads
+   * such a chain begins at 0 and, at its end, leaves the greater of its own and what was there; so chains within chains add up.
+   */
+  grown = 0
+  /** By token, of each `(`. */
+  #closing: Int32Array | null = null
   /** How a subquery is read, or what follows the first of its parts: given by parse.ts, as select and expression need each other. */
   readonly query: (reader: Reader, first?: { readonly query: Query; readonly from: number }) => Query
   /** Number of the next `?`. */
@@ -116,6 +125,25 @@ export class Reader {
     const result = read()
     this.#depth--
     return result
+  }
+
+  /** One more level around all that this chain has read. */
+  grow(): void {
+    if (++this.grown > grownMax) throw sqlErrors.tooDeep({ limit: grownMax })
+  }
+
+  /** How far ahead the parenthesis closes that opens `ahead`; null: none does. All are matched at once, the first time: who asks at each of many that are within one another looks at each token once. */
+  closes(ahead: number): number | null {
+    if (this.#closing === null) {
+      this.#closing = new Int32Array(this.lexed.count).fill(-1)
+      const open: number[] = []
+      for (let token = 0; token < this.lexed.count; token++) {
+        if (this.isOperator('(', token - this.at)) open.push(token)
+        else if (this.isOperator(')', token - this.at)) this.#closing[open.pop() ?? token] = token
+      }
+    }
+    const closing = this.#closing[this.at + ahead] ?? -1
+    return closing < 0 ? null : closing - this.at
   }
 
   isName(ahead = 0): boolean {

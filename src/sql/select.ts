@@ -2,7 +2,6 @@
 import type { Clause, Expr, Limit, Name, OrderItem, Query, Select, SelectItem, Span, TableRef, WindowSpec, With } from './ast.ts'
 import { orderItems, parseExpression, windowSpec } from './expression.ts'
 import { Kind } from './lexer.ts'
-import { sqlErrors } from './errors.ts'
 import { unescape } from './literal.ts'
 import { depthMax, type Reader } from './reader.ts'
 import { canBeAlias } from './words.ts'
@@ -252,6 +251,14 @@ type Factor = { readonly table: TableRef; readonly span: Span }
  * Where a join finds none at all it is from the left as well (MySQL's grammar moves it there).
  */
 function joined(r: Reader): TableRef {
+  const around = r.grown
+  r.grown = 0
+  const ref = joinsOf(r)
+  r.grown = Math.max(around, r.grown)
+  return ref
+}
+
+function joinsOf(r: Reader): TableRef {
   const factors = [factor(r)]
   // By the factor to their right.
   const joins: Joined[] = []
@@ -263,8 +270,7 @@ function joined(r: Reader): TableRef {
       factors.push(factor(r))
       joins[join.last] = join
       if (!join.natural) waiting.push(join)
-      // Each join nests the one before, and who walks the tree recurs.
-      if (factors.length > depthMax + 1) throw sqlErrors.tooDeep({ limit: depthMax })
+      r.grow()
       continue
     }
     const condition = waiting.length > 0 ? joinCondition(r) : null
@@ -337,7 +343,7 @@ function tableFactor(r: Reader): TableRef {
     }
     const tables = parseTables(r)
     r.expectOperator(')')
-    if (tables.length > depthMax) throw sqlErrors.tooDeep({ limit: depthMax })
+    for (let i = 1; i < tables.length; i++) r.grow()
     return tables.reduce((left, right) => ({
       kind: 'join',
       join: 'inner',

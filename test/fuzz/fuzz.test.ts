@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { fuzz } from './fuzz.ts'
+import { grown } from './grown.ts'
 import { readAll, repeated } from './texts.ts'
 
 test('promise 10: texts, packets, hostile clients and a hostile server end one connection at most', { timeout: 120_000 }, async () => {
@@ -19,14 +20,15 @@ test('a text ten times as long takes about ten times as long to read, whatever i
     return (user + system) / 1000
   }
   const slow: string[] = []
-  for (const [head, part, tail] of repeated) {
-    const of = (bytes: number): string => head + part.repeat(Math.floor(bytes / part.length)) + tail
-    readAll(of(4_000))
+  const compare = (name: string, of: (times: number) => string): void => {
+    readAll(of(1))
     // 100 times between the first and the last for something quadratic; below 50 ms nothing can be told.
-    const short = Math.min(cpuMs(of(20_000)), cpuMs(of(20_000)))
-    const long = cpuMs(of(200_000))
-    if (long > 50 && long > 40 * Math.max(short, 5))
-      slow.push(`${head}${part}…: ${short.toFixed(1)} ms, ten times as long ${long.toFixed(1)} ms`)
+    const short = Math.min(cpuMs(of(5)), cpuMs(of(5)))
+    const long = cpuMs(of(50))
+    if (long > 50 && long > 40 * Math.max(short, 5)) slow.push(`${name}: ${short.toFixed(1)} ms, ten times as long ${long.toFixed(1)} ms`)
   }
+  for (const [head, part, tail] of repeated)
+    compare(`${head}${part}…`, (times) => head + part.repeat(Math.floor((times * 4_000) / part.length)) + tail)
+  for (const [name, of] of Object.entries(grown)) compare(name, (times) => of(times * 100))
   assert.deepEqual(slow, [])
 })

@@ -3,11 +3,13 @@ import { isSwError } from '../../src/base/errors.ts'
 import { classify } from '../../src/gate/passthrough.ts'
 import { inputsOf, planner } from '../../src/gate/plan/testkit.ts'
 import { routePlan } from '../../src/gate/plan/route.ts'
+import { lexStatement } from '../../src/gate/statement-text.ts'
 import { Lexer, type LexerMode } from '../../src/sql/lexer.ts'
 import { parse } from '../../src/sql/parse.ts'
 import { statements } from '../sql-60.cases.ts'
 import type { Random } from '../models/random.ts'
 import type { Finding } from './fuzz.ts'
+import { grown } from './grown.ts'
 
 const textsARound = 400
 /** A text of at most this many bytes has no business taking longer than `slowMs`, on a busy machine too. */
@@ -118,10 +120,14 @@ const corpus = [...statements, ...more]
 
 export function fuzzTexts(random: Random, found: (finding: Finding) => void): number {
   for (let i = 0; i < textsARound; i++) {
-    const text = random.chance(0.05) ? nested(random) : bent(random)
+    const text = random.chance(0.05)
+      ? nested(random)
+      : random.chance(0.02)
+        ? random.pick(Object.values(grown))(random.below(300))
+        : bent(random)
     const bytes = Buffer.from(text).subarray(0, textBytesMax)
     if (random.chance(0.1)) for (let k = 0; k < 3 && bytes.length > 0; k++) bytes[random.below(bytes.length)] = random.below(256)
-    const mode = { ansiQuotes: random.chance(0.3), noBackslashEscapes: random.chance(0.3) }
+    const mode = { ansiQuotes: random.chance(0.3), noBackslashEscapes: random.chance(0.3), pipesAsConcat: random.chance(0.3) }
     // Of the processor: the machine may be busy with others.
     const before = process.cpuUsage()
     for (const { name, run } of readers) {
@@ -143,14 +149,31 @@ const readers: readonly { name: string; run(text: Buffer, mode: LexerMode): void
   { name: 'parser', run: (text, mode) => void parse(new Lexer().lex(text, 0, mode)) },
   { name: 'classification', run: (text, mode) => void classify(new Lexer().lex(text, 0, mode)) },
   {
+    name: 'marks of modes',
+    run: (text, mode) => void lexStatement(text, { ...mode, undecided: { modes: ['IGNORE_SPACE'], why: 'servers differ' } } as LexerMode),
+  },
+  {
     name: 'planner',
     run(text, mode) {
       const lexed = new Lexer().lex(text, 0, mode)
       const plan = planner.plan(lexed, { keyspace: 'app' })
-      if (plan.kind === 'routed') routePlan(plan, { ...inputsOf('SELECT 1'), lexed })
+      if (plan.kind !== 'routed') return
+      const { sends } = routePlan(plan, { ...inputsOf('SELECT 1'), lexed })
+      // Lexers keep what they read until they read again.
+      for (const sent of new Set(sends.map(({ text }) => text))) readAgain(sent, mode)
     },
   },
 ]
+
+/** What is sent to a shard is a statement of the kind that came. */
+function readAgain(sent: Buffer, mode: LexerMode): void {
+  try {
+    parse(new Lexer().lex(sent, 0, mode))
+  } catch (error) {
+    if (!isSwError(error)) throw error
+    throw new Error(`a shard is sent what is not read: ${error.message}: ${sent.toString('latin1').slice(0, 300)}`)
+  }
+}
 
 function bent(random: Random): string {
   let text: string = random.pick(corpus)
@@ -228,7 +251,7 @@ function nested(random: Random): string {
 /** Everything that reads a text reads it once. Errors of ours end it, as for a client. */
 export function readAll(text: string): void {
   const bytes = Buffer.from(text)
-  const mode = { ansiQuotes: false, noBackslashEscapes: false }
+  const mode = { ansiQuotes: false, noBackslashEscapes: false, pipesAsConcat: false }
   for (const { run } of readers) {
     try {
       run(bytes, mode)

@@ -5,16 +5,18 @@
  * (`AS CHAR(n)`), as plain weights order 'a' before 'a\t' where the server does not. ENUM and SET are compared by number, FLOAT as DOUBLE (as
  * text it has lost digits), TIMESTAMP by its instant. What has no such form is refused.
  */
-import type { Expr, Select } from '../../sql/ast.ts'
+import type { Expr, OrderItem, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
+import { columnKey } from './alternatives.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { familyOf } from './equality.ts'
 import { isRandom } from './functions.ts'
 import type { Compare, Piece } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
-import { refuseAliases } from './select-parts.ts'
+import { named, refuseAliases } from './select-parts.ts'
 import { bare, slotOf } from './slots.ts'
+import { append, type ItemIndex, indexOf } from './select-items.ts'
 import { compileSpan, text } from './text.ts'
 
 /** A column before it is known how many hidden ones there will be. */
@@ -36,6 +38,10 @@ export class Columns {
   readonly #distinct: boolean
   readonly #firstStar: number
   readonly #lastStar: number
+  #index: ItemIndex | null = null
+  #groups: Map<string, OrderItem[]> | null = null
+  /** Items by the names that HAVING has for them (having.ts); -1: a column of GROUP BY. */
+  readonly namedInHaving = new Map<string, number>()
 
   constructor(select: Select, analysis: Analysis) {
     this.select = select
@@ -43,6 +49,27 @@ export class Columns {
     this.#distinct = select.distinct
     this.#firstStar = select.items.findIndex((item) => item.expr.kind === 'star')
     this.#lastStar = select.items.findLastIndex((item) => item.expr.kind === 'star')
+  }
+
+  /** Of the select list, made when it is first asked for: clauses may name as many items as there are. */
+  get items(): ItemIndex {
+    this.#index ??= indexOf(this.select.items, this.analysis)
+    return this.#index
+  }
+
+  /** What GROUP BY says by that name (in lower case), or by another name or place of an item that is a column of it. */
+  groupsNamed(name: string): readonly OrderItem[] {
+    if (this.#groups === null) {
+      this.#groups = new Map()
+      for (const group of this.select.groupBy?.items ?? []) {
+        const names = [group.expr, named(group.expr, this, 'column').expr].flatMap((expr) => {
+          const inner = bare(expr)
+          return inner.kind === 'column' ? [inner.name.text.toLowerCase()] : []
+        })
+        for (const one of new Set(names)) append(this.#groups, one, group)
+      }
+    }
+    return this.#groups.get(name) ?? []
   }
 
   /** Negative ones count from the end. Call when all hidden columns are there. */
@@ -55,6 +82,11 @@ export class Columns {
   /** Whether an item's place in the row is known: not between two `*`. */
   #placed(item: number): boolean {
     return this.#firstStar < 0 || item < this.#firstStar || item > this.#lastStar
+  }
+
+  /** Among the first `count` items. */
+  hasStarBefore(count: number): boolean {
+    return this.#firstStar >= 0 && this.#firstStar < count
   }
 
   copyOf(expr: Expr): Piece[] {
@@ -83,13 +115,7 @@ export class Columns {
     const column = bare(expr)
     if (column.kind !== 'column') return null
     const bound = this.analysis.resolve(column)
-    const found = this.select.items.findIndex((item) => {
-      const other = bare(item.expr)
-      if (other.kind !== 'column') return false
-      const otherBound = this.analysis.resolve(other)
-      return bound !== null && otherBound !== null && bound.table === otherBound.table && bound.column === otherBound.column
-    })
-    return found < 0 ? null : found
+    return bound === null ? null : (this.items.ofColumn.get(columnKey(bound))?.[0]?.item ?? null)
   }
 
   /** By what rows are ordered or grouped; null for a constant. */

@@ -11,6 +11,7 @@
 import type { Expr } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import { walkExpr } from '../../sql/walk.ts'
+import { columnKey } from './alternatives.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { exactness, familyOf } from './equality.ts'
@@ -18,6 +19,7 @@ import { isRandom } from './functions.ts'
 import type { GatherPlan, GatherStep } from './gather-types.ts'
 import type { Piece, Refusal } from './plan.ts'
 import type { BoundTable, Context, Scope } from './scope.ts'
+import { append } from './select-items.ts'
 import { bare } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
@@ -38,9 +40,10 @@ export function gatherPlan(analysis: Analysis, count: number, refusal: Refusal):
 /** @param tables those to be gathered */
 export function gatherTables(analysis: Analysis, tables: readonly BoundTable[]): Gathered | null {
   if (tables.some((table) => table.columns === null)) return null
-  const order = inOrder(tables, analysis)
+  const known = knownOf(analysis)
+  const order = inOrder(tables, known, analysis)
   const stepOf = new Map(order.map((table, i) => [table, i]))
-  const steps = order.map((table, i) => stepFor(table, i, order, analysis))
+  const steps = order.map((table) => stepFor(table, stepOf, known, analysis))
   const edits: PlanEdit[] = [...analysis.edits, ...analysis.labels]
   for (const table of tables) {
     const step = stepOf.get(table) as number
@@ -59,34 +62,63 @@ export function gatherTables(analysis: Analysis, tables: readonly BoundTable[]):
 }
 
 /** Tables of few rows first: what they hold says which rows of the others matter. */
-function inOrder(tables: readonly BoundTable[], analysis: Analysis): BoundTable[] {
-  const reducing = analysis.groups.reducing()
-  const cost = new Map(tables.map((table) => [table, costOf(table, analysis)]))
+function inOrder(tables: readonly BoundTable[], { filters, reduced }: Known, analysis: Analysis): BoundTable[] {
+  const cost = new Map(tables.map((table) => [table, costOf(table, filters, analysis)]))
   const left = new Set(tables)
   const order: BoundTable[] = []
   while (left.size > 0) {
     let best: BoundTable | null = null
     let bestCost = Infinity
     for (const table of left) {
-      const reduced = reducing.some(
-        ({ inside, by }) => inside.table === table && order.includes(by.table) && comparable(inside.column, by.column),
-      )
-      const now = Math.min(cost.get(table) as number, reduced ? 2 : Infinity)
+      const now = cost.get(table) as number
       if (now < bestCost) [best, bestCost] = [table, now]
     }
     order.push(best as BoundTable)
     left.delete(best as BoundTable)
+    for (const table of reduced.get(best as BoundTable) ?? []) cost.set(table, Math.min(cost.get(table) ?? 2, 2))
   }
   return order
 }
 
-function costOf(table: BoundTable, analysis: Analysis): number {
-  if (table.entry?.kind === 'reference') return 5
-  if (analysis.groups.destinationOf(table).kind !== 'all') return 1
-  return filtersOf(table, analysis).length > 0 ? 3 : 4
+/** What conditions say of each table: looked at once, as there may be hundreds of tables and thousands of conditions. */
+type Known = {
+  readonly filters: ReadonlyMap<BoundTable, Piece[][]>
+  readonly reductions: ReadonlyMap<BoundTable, readonly Reduction[]>
+  /** By a table, those of which its rows leave fewer. */
+  readonly reduced: ReadonlyMap<BoundTable, ReadonlySet<BoundTable>>
+}
+type Reduction = ReturnType<Analysis['groups']['reducing']>[number]
+
+function knownOf(analysis: Analysis): Known {
+  const filters = new Map<BoundTable, Piece[][]>()
+  for (const { expr, scope, context } of analysis.conjuncts) {
+    const table = onlyTableOf(expr, scope)
+    if (table !== null && holdsFor(table, context, expr)) append(filters, table, compileSpan(expr.span, analysis.edits))
+  }
+  const reductions = new Map<BoundTable, Reduction[]>()
+  const reduced = new Map<BoundTable, Set<BoundTable>>()
+  const known = new Set<string>()
+  for (const reduction of analysis.groups.reducing()) {
+    const { inside, by } = reduction
+    const said = `${columnKey(inside)}\0${columnKey(by)}`
+    if (known.has(said) || !comparable(inside.column, by.column)) continue
+    known.add(said)
+    append(reductions, inside.table, reduction)
+    const others = reduced.get(by.table)
+    if (others === undefined) reduced.set(by.table, new Set([inside.table]))
+    else others.add(inside.table)
+  }
+  return { filters, reductions, reduced }
 }
 
-function stepFor(table: BoundTable, place: number, order: readonly BoundTable[], analysis: Analysis): GatherStep {
+function costOf(table: BoundTable, filters: Known['filters'], analysis: Analysis): number {
+  if (table.entry?.kind === 'reference') return 5
+  if (analysis.groups.destinationOf(table).kind !== 'all') return 1
+  return filters.has(table) ? 3 : 4
+}
+
+function stepFor(table: BoundTable, steps: ReadonlyMap<BoundTable, number>, known: Known, analysis: Analysis): GatherStep {
+  const place = steps.get(table) as number
   const all = (table.columns?.columns ?? []).filter((column) => !column.generated)
   const key = table.entry?.kind === 'sharded' && table.entry.primaryVindex.columns.length === 1 ? table.entry.primaryVindex : null
   const keyColumn = key === null ? undefined : all.find((column) => column.name.toLowerCase() === (key.columns[0] as string).toLowerCase())
@@ -96,14 +128,12 @@ function stepFor(table: BoundTable, place: number, order: readonly BoundTable[],
     columns: neededOf(table, all, analysis),
     all,
     shape: table.columns?.shape,
-    filters: filtersOf(table, analysis),
+    filters: known.filters.get(table) ?? [],
     destination: table.entry?.kind === 'reference' ? { kind: 'any' } : analysis.groups.destinationOf(table),
     copied: table.entry?.kind === 'reference',
-    reductions: analysis.groups.reducing().flatMap(({ inside, by }) => {
-      const step = order.indexOf(by.table)
-      return inside.table === table && step >= 0 && step < place && comparable(inside.column, by.column)
-        ? [{ column: inside.column, step, of: by.column }]
-        : []
+    reductions: (known.reductions.get(table) ?? []).flatMap(({ inside, by }) => {
+      const step = steps.get(by.table)
+      return step !== undefined && step < place ? [{ column: inside.column, step, of: by.column }] : []
     }),
     key:
       key === null || keyColumn === undefined || exactness(keyColumn, key.vindex) !== 'always'
@@ -132,26 +162,22 @@ function neededOf(table: BoundTable, all: readonly ColumnInfo[], analysis: Analy
   return needed.length === 0 ? all.slice(0, 1) : needed
 }
 
-function filtersOf(table: BoundTable, analysis: Analysis): Piece[][] {
-  return analysis.conjuncts
-    .filter(({ expr, scope, context }) => isOver(expr, table, scope) && holdsFor(table, context, expr))
-    .map(({ expr }) => compileSpan(expr.span, analysis.edits))
-}
-
-function isOver(expr: Expr, table: BoundTable, scope: Scope): boolean {
-  let own = false
+/** The table over whose columns alone a condition is, which any server could judge by its row. */
+function onlyTableOf(expr: Expr, scope: Scope): BoundTable | null {
+  let own: BoundTable | null = null
   let other = false
   walkExpr(expr, {
     expr(node) {
       if (node.kind === 'column') {
-        if (scope.resolve(node)?.table === table) own = true
-        else other = true
+        const table = scope.resolve(node)?.table ?? null
+        other ||= table === null || (own !== null && own !== table)
+        own ??= table
       } else if (node.kind === 'subquery' || node.kind === 'exists' || node.kind === 'default' || node.kind === 'star') other = true
       else if (node.kind === 'call' && (isRandom(node) || node.window || node.schema !== null)) other = true
       return !other
     },
   })
-  return own && !other
+  return other ? null : own
 }
 
 function holdsFor(table: BoundTable, context: Context, expr: Expr): boolean {

@@ -30,16 +30,17 @@ export type Root = { readonly tables: readonly BoundTable[]; readonly destinatio
 
 export class Groups {
   readonly #tables: BoundTable[] = []
-  readonly #parent = new Map<string, string>()
   readonly #equalities: { a: BoundColumn; b: BoundColumn }[] = []
   readonly #links: { inside: BoundColumn; outside: BoundColumn }[] = []
   readonly #restrictions: { bound: BoundColumn; slots: readonly Slot[] }[] = []
   /** As of all that was said so far. */
   #known: Group[] | null = null
+  /** The classes as each vindex sees them. */
+  readonly #united = new Map<Vindex, ReadonlyMap<string, string>>()
   readonly #ranges: { bound: BoundColumn; low: Slot | null; high: Slot | null }[] = []
 
   addTable(table: BoundTable): void {
-    this.#known = null
+    this.#forget()
     this.#tables.push(table)
     if (this.#tables.length > tablesMax) {
       throw planErrors.refused({
@@ -51,7 +52,7 @@ export class Groups {
   }
 
   equate(a: BoundColumn, b: BoundColumn, context: Context): void {
-    this.#known = null
+    this.#forget()
     const [insideA, insideB] = [a.table.context.within(context), b.table.context.within(context)]
     if (insideA && insideB) this.#equalities.push({ a, b })
     else if (insideA) this.#links.push({ inside: a, outside: b })
@@ -59,14 +60,14 @@ export class Groups {
   }
 
   restrict(bound: BoundColumn, slots: readonly Slot[], context: Context): void {
-    this.#known = null
+    this.#forget()
     if (bound.table.context.within(context)) this.#restrictions.push({ bound, slots })
   }
 
   /** `low <= column <= high`. */
   bound(bound: BoundColumn, low: Slot | null, high: Slot | null, context: Context): void {
     if ((low === null && high === null) || !bound.table.context.within(context)) return
-    this.#known = null
+    this.#forget()
     this.#ranges.push({ bound, low, high })
   }
 
@@ -114,12 +115,16 @@ export class Groups {
     return roots
   }
 
+  #forget(): void {
+    this.#known = null
+    this.#united.clear()
+  }
+
   #groupsOf(vindex: Vindex): Group[] {
-    this.#unite(vindex)
     const groups = new Map<string, Group>()
     for (const table of this.#tables) {
       if (table.entry?.kind !== 'sharded' || table.entry.primaryVindex.vindex !== vindex) continue
-      const classes = table.entry.primaryVindex.columns.map((column) => this.#class(table.id + '.' + column.toLowerCase()))
+      const classes = table.entry.primaryVindex.columns.map((column) => this.#class(vindex, table.id + '.' + column.toLowerCase()))
       const signature = classes.join(' ')
       const group = groups.get(signature)
       if (group === undefined) groups.set(signature, { vindex, classes, tables: [table], attached: null })
@@ -128,47 +133,64 @@ export class Groups {
     return [...groups.values()]
   }
 
-  #class(key: string): string {
-    let at = key
-    for (let up = this.#parent.get(at); up !== undefined; up = this.#parent.get(at)) at = up
-    return at
+  #class(vindex: Vindex, key: string): string {
+    let classes = this.#united.get(vindex)
+    if (classes === undefined) this.#united.set(vindex, (classes = this.#unite(vindex)))
+    return classes.get(key) ?? key
   }
 
   #attach(groups: readonly Group[]): void {
+    const links = new Map<Vindex, Set<string>>()
     for (const group of groups) {
-      this.#unite(group.vindex)
+      const { vindex } = group
+      let linked = links.get(vindex)
+      if (linked === undefined) links.set(vindex, (linked = this.#linked(vindex)))
       const target = groups.find((other) => {
-        if (other === group || other.vindex !== group.vindex) return false
+        if (other === group || other.vindex !== vindex) return false
+        if (!group.classes.every((inside, i) => linked.has(`${inside}\0${other.classes[i]}`))) return false
         for (let up: Group | null = other; up !== null; up = up.attached) if (up === group) return false
-        return group.classes.every((inside, i) =>
-          this.#links.some(
-            (link) =>
-              this.#class(keyOf(link.inside)) === inside &&
-              this.#class(keyOf(link.outside)) === other.classes[i] &&
-              sameIdWhenEqual(link.inside.column, link.outside.column, group.vindex),
-          ),
-        )
+        return true
       })
       group.attached = target ?? null
     }
   }
 
-  /** The classes as this vindex sees them. */
-  #unite(vindex: Vindex): void {
-    this.#parent.clear()
+  /** The classes of columns inside, each with one outside that says where its rows are. */
+  #linked(vindex: Vindex): Set<string> {
+    return new Set(
+      this.#links.flatMap(({ inside, outside }) =>
+        sameIdWhenEqual(inside.column, outside.column, vindex)
+          ? [`${this.#class(vindex, keyOf(inside))}\0${this.#class(vindex, keyOf(outside))}`]
+          : [],
+      ),
+    )
+  }
+
+  /** By column, which stands for all that are equal to it. */
+  #unite(vindex: Vindex): Map<string, string> {
+    const members = new Map<string, string[]>()
+    const classes = new Map<string, string>()
     for (const { a, b } of this.#equalities) {
-      const [from, to] = [this.#class(keyOf(a)), this.#class(keyOf(b))]
-      if (from !== to && sameIdWhenEqual(a.column, b.column, vindex)) this.#parent.set(from, to)
+      const [left, right] = [classes.get(keyOf(a)) ?? keyOf(a), classes.get(keyOf(b)) ?? keyOf(b)]
+      if (left === right || !sameIdWhenEqual(a.column, b.column, vindex)) continue
+      // The smaller one takes the other's name: no column is renamed more often than the classes double.
+      const [ofLeft, ofRight] = [members.get(left) ?? [left], members.get(right) ?? [right]]
+      const [name, kept, taken] = ofLeft.length > ofRight.length ? [left, ofLeft, ofRight] : [right, ofRight, ofLeft]
+      for (const column of taken) {
+        classes.set(column, name)
+        kept.push(column)
+      }
+      members.set(name, kept)
     }
+    return classes
   }
 
   #destination(group: Group): Destination {
-    this.#unite(group.vindex)
     const columns: RoutedColumn[] = []
     for (const name of group.classes) {
       let best: RoutedColumn | null = null
       for (const { bound, slots } of this.#restrictions) {
-        if (this.#class(keyOf(bound)) !== name || exactness(bound.column, group.vindex) === 'never') continue
+        if (this.#class(group.vindex, keyOf(bound)) !== name || exactness(bound.column, group.vindex) === 'never') continue
         if (best === null || slots.length < best.slots.length) best = { column: bound.column, slots }
       }
       if (best === null) break
@@ -183,7 +205,7 @@ export class Groups {
   #between(group: Group): Destination | null {
     const [name] = group.classes
     if (group.vindex.mapBetween === undefined || group.classes.length !== 1) return null
-    const ranges = this.#ranges.filter(({ bound }) => this.#class(keyOf(bound)) === name && isOrdered(bound.column))
+    const ranges = this.#ranges.filter(({ bound }) => this.#class(group.vindex, keyOf(bound)) === name && isOrdered(bound.column))
     if (ranges.length === 0) return null
     return { kind: 'between', vindex: group.vindex, ranges: ranges.map(({ bound: { column }, low, high }) => ({ column, low, high })) }
   }

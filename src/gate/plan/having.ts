@@ -1,5 +1,6 @@
 /** HAVING over merged groups: comparisons of aggregates and numeric columns with constants, and AND, OR, NOT of them. Anything else is refused. */
 import type { Expr, OrderItem } from '../../sql/ast.ts'
+import { columnKey } from './alternatives.ts'
 import type { Columns, Ref } from './columns.ts'
 import { familyOf } from './equality.ts'
 import type { Having } from './plan.ts'
@@ -18,7 +19,7 @@ export function havingOf(given: Expr, columns: Columns, aggregate: (expr: Expr) 
     case 'and':
     case 'or': {
       const parts = expr.items.map((item) => havingOf(item, columns, aggregate))
-      return () => parts.map((part) => part()).reduce((left, right) => ({ kind: expr.kind, left, right }))
+      return () => ({ kind: expr.kind, items: parts.map((part) => part()) })
     }
     case 'unary': {
       if (expr.operator !== 'NOT' && expr.operator !== '!') break
@@ -68,6 +69,13 @@ function operandOf(given: Expr, columns: Columns, aggregate: (expr: Expr) => Ref
  * meant by some and ambiguous to others. So only a name of one thing is read here.
  */
 function itemNamed(expr: ColumnExpr, columns: Columns): number {
+  const spelt = `${expr.table?.text ?? ''}.${expr.name.text}`.toLowerCase()
+  let item = columns.namedInHaving.get(spelt)
+  if (item === undefined) columns.namedInHaving.set(spelt, (item = lookFor(expr, columns)))
+  return item
+}
+
+function lookFor(expr: ColumnExpr, columns: Columns): number {
   const { select, analysis } = columns
   const name = expr.name.text.toLowerCase()
   const bound = analysis.resolve(expr)
@@ -76,14 +84,15 @@ function itemNamed(expr: ColumnExpr, columns: Columns): number {
     const found = inner.kind === 'column' ? analysis.resolve(inner) : null
     return found !== null && found.table === bound?.table && found.column === bound.column
   }
-  const called = select.items.flatMap(({ expr: given, alias }, i) => {
-    const inner = bare(given)
-    const own = alias?.text.toLowerCase() ?? (inner.kind === 'column' ? inner.name.text.toLowerCase() : null)
-    if (expr.table === null ? own === name : alias === null && isSame(given)) return [i]
-    return []
-  })
-  const grouped = (select.groupBy?.items ?? []).filter((group) => {
-    const inner = bare(group.expr)
+  const called =
+    expr.table === null
+      ? (columns.items.byBareName.get(name) ?? [])
+      : bound === null
+        ? []
+        : (columns.items.ofColumn.get(columnKey(bound)) ?? []).flatMap((one) => (one.hasAlias ? [] : [one.item]))
+  const groups = columns.groupsNamed(name)
+  const grouped = groups.filter(({ expr: group }) => {
+    const inner = bare(group)
     return inner.kind === 'column' && inner.name.text.toLowerCase() === name && (expr.table === null || isSame(inner))
   })
   const [item = -1, second] = called
@@ -97,7 +106,7 @@ function itemNamed(expr: ColumnExpr, columns: Columns): number {
     return analysis.resolve(inner) === null ? inner.table === null && meant.alias?.text.toLowerCase() === name : isMeant(inner)
   }
   // GROUP BY an alias or a place of a column: it is looked for by the column's own name, too.
-  const hides = (select.groupBy?.items ?? []).some((group) => {
+  const hides = groups.some((group) => {
     const { expr: given, item: at } = named(group.expr, columns, 'column')
     const inner = bare(given)
     if (at === null || inner.kind !== 'column' || inner.name.text.toLowerCase() !== name || meant === undefined) return false

@@ -168,7 +168,7 @@ export type AggregateColumn =
 
 /** Evaluated after aggregation, with SQL's three values; a row stays when it is true. Only over numbers and NULL tests. */
 export type Having =
-  | { readonly kind: 'and' | 'or'; readonly left: Having; readonly right: Having }
+  | { readonly kind: 'and' | 'or'; readonly items: readonly Having[] }
   | { readonly kind: 'not'; readonly operand: Having }
   | { readonly kind: 'compare'; readonly operator: '=' | '<>' | '<' | '<=' | '>' | '>='; readonly column: number; readonly value: Slot }
   | { readonly kind: 'is-null'; readonly column: number }

@@ -5,6 +5,7 @@ import { walkExpr } from '../../sql/walk.ts'
 import { inRoleOf } from '../../topology/replica-name.ts'
 import type { Catalog, ColumnInfo, KeyspaceInfo, TableColumns } from './catalog.ts'
 import { planErrors } from './errors.ts'
+import { append } from './select-items.ts'
 
 /**
  * Where a condition holds: the whole SELECT, or only the side of an outer join that may be absent, or a subquery. A condition found in a
@@ -44,6 +45,10 @@ export class Scope {
   readonly tables: BoundTable[] = []
   /** Names of derived tables and CTEs: their columns are not known. */
   readonly opaque: string[] = []
+  /** Of so many of the tables: names are looked up, as there may be hundreds of tables and thousands of names. */
+  #indexed = -1
+  readonly #byAlias = new Map<string, BoundTable[]>()
+  readonly #byName = new Map<string, readonly BoundColumn[]>()
 
   constructor(parent: Scope | null, context: Context) {
     this.parent = parent
@@ -55,19 +60,50 @@ export class Scope {
     const name = expr.name.text.toLowerCase()
     const qualifier = expr.table?.text.toLowerCase() ?? null
     for (let scope: Scope | null = this; scope !== null; scope = scope.parent) {
-      const found: BoundColumn[] = []
-      for (const table of scope.tables) {
-        if (qualifier !== null && table.alias !== qualifier) continue
-        const column = table.columns?.columns.find((c) => c.name.toLowerCase() === name)
-        if (column !== undefined) found.push({ table, column })
-      }
+      const found = scope.#columns(name, qualifier)
       if (found.length === 1) return found[0] ?? null
       // Ambiguous, or perhaps of a derived table: nothing is concluded from it; the server knows.
       if (found.length > 1 || (qualifier === null ? scope.opaque.length > 0 : scope.opaque.includes(qualifier))) return null
-      if (qualifier !== null && scope.tables.some((table) => table.alias === qualifier)) return null
+      if (qualifier !== null && scope.#called(qualifier).length > 0) return null
     }
     return null
   }
+
+  #called(alias: string): readonly BoundTable[] {
+    this.#index()
+    return this.#byAlias.get(alias) ?? []
+  }
+
+  #columns(name: string, qualifier: string | null): readonly BoundColumn[] {
+    this.#index()
+    const known = qualifier === null ? this.#byName.get(name) : undefined
+    if (known !== undefined) return known
+    const found = (qualifier === null ? this.tables : this.#called(qualifier)).flatMap((table) => {
+      const column = columnsOf(table.columns).get(name)
+      return column === undefined ? [] : [{ table, column }]
+    })
+    if (qualifier === null) this.#byName.set(name, found)
+    return found
+  }
+
+  #index(): void {
+    if (this.#indexed === this.tables.length) return
+    this.#indexed = this.tables.length
+    this.#byAlias.clear()
+    this.#byName.clear()
+    for (const table of this.tables) append(this.#byAlias, table.alias, table)
+  }
+}
+
+const byColumnName = new WeakMap<TableColumns, ReadonlyMap<string, ColumnInfo>>()
+const noColumns: ReadonlyMap<string, ColumnInfo> = new Map()
+
+function columnsOf(table: TableColumns | null): ReadonlyMap<string, ColumnInfo> {
+  if (table === null) return noColumns
+  let columns = byColumnName.get(table)
+  if (columns === undefined)
+    byColumnName.set(table, (columns = new Map(table.columns.map((column) => [column.name.toLowerCase(), column]))))
+  return columns
 }
 
 /**

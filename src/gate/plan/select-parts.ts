@@ -1,5 +1,5 @@
 /** What the merged and the plain form of a scattered SELECT both ask about its clauses. */
-import type { Expr, Query, Select, SelectItem } from '../../sql/ast.ts'
+import type { Expr, Query, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Columns } from './columns.ts'
 import { isAggregate } from './functions.ts'
@@ -20,7 +20,7 @@ export function refuseAliases(expr: Expr, columns: Columns, hidden: 'by columns'
       if (node.kind !== 'column' || node.table !== null) return
       if (hidden === 'by columns' && columns.analysis.resolve(node) !== null) return
       const name = node.name.text.toLowerCase()
-      if (columns.select.items.some((item) => item.alias?.text.toLowerCase() === name)) {
+      if (columns.items.byAlias.has(name)) {
         throw new ScatterRefused(
           `an expression over the alias ${node.name.text}`,
           'it is compared outside of the server',
@@ -45,7 +45,7 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
     const number = columns.analysis.fixedInteger(inner)
     const found = number === null ? undefined : select.items[number - 1]
     if (number === null) return { expr, item: null }
-    if (found === undefined || select.items.slice(0, number).some((item) => item.expr.kind === 'star')) {
+    if (found === undefined || columns.hasStarBefore(number)) {
       throw new ScatterRefused(
         `ORDER BY or GROUP BY ${number}`,
         'the select list has no such column, or has * before it',
@@ -57,12 +57,10 @@ export function named(expr: Expr, columns: Columns, hides: 'alias' | 'column'): 
   if (inner.kind === 'column' && inner.table === null) {
     const name = inner.name.text.toLowerCase()
     if (hides === 'column' && columns.analysis.resolve(inner) !== null) return { expr, item: null }
-    const item = select.items.findIndex((candidate) => candidate.alias?.text.toLowerCase() === name)
-    const found = select.items[item]
-    if (found === undefined) return { expr, item: null }
-    const isCalled = ({ alias, expr: one }: SelectItem): boolean =>
-      (alias ?? (one.kind === 'column' ? one.name : null))?.text.toLowerCase() === name
-    if (hides === 'alias' && select.items.filter(isCalled).length > 1)
+    const item = columns.items.byAlias.get(name)?.[0]
+    const found = item === undefined ? undefined : select.items[item]
+    if (item === undefined || found === undefined) return { expr, item: null }
+    if (hides === 'alias' && (columns.items.byName.get(name)?.length ?? 0) > 1)
       throw new ScatterRefused(
         `ORDER BY ${inner.name.text}, which several items of the list are called`,
         'the server says whether that is ambiguous',
