@@ -274,6 +274,13 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'the source was altered before the stream began, which no binlog that it reads tells, and a part of it may be missing on the target',
     fix: 'drop the table on the target, which is empty, so that it is made anew, or make it there what it is on the source; then start the stream again',
   },
+  hidesReplicated: {
+    number: 42,
+    class: 'user',
+    what: '{source} is set up to replicate from another server with {setting}=OFF',
+    why: 'rows that come so are in no binlog of its own: they would never come to the targets, and nothing would tell',
+    fix: 'set {setting}=ON in its configuration and restart it, or end its replication (STOP REPLICA; RESET REPLICA ALL); then start the stream again. If rows of moved tables have come so while the stream ran, no event tells: cancel the workflow and create it anew, or compare (vdiff --repair)',
+  },
   sourceLacks: {
     number: 41,
     class: 'fatal',

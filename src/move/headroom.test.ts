@@ -15,7 +15,10 @@ function headroomOf(retentionS: number) {
     value: () => Promise.resolve(String(state.nowMs)),
     allText: () => {
       state.asked++
-      return Promise.resolve([{ Variable_name: 'binlog_expire_logs_seconds', Value: String(retentionS) }])
+      return Promise.resolve([
+        { Variable_name: 'binlog_expire_logs_seconds', Value: String(retentionS) },
+        { Variable_name: 'log_replica_updates', Value: 'ON' },
+      ])
     },
   }
   const headroom = new Headroom({ conn: conn as unknown as Connection, clock, log: silentLog, behindMs: () => state.behindMs })

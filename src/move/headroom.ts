@@ -8,10 +8,12 @@ import type { Log } from '../base/log.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { controlSchema } from '../mysql/our-schema.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { flavourOf, type BinlogSettings } from '../mysql/flavour/flavour.ts'
+import { binlogProblems } from '../mysql/flavour/shared.ts'
 import type { StreamReport } from '../topology/records.ts'
 
 const everyMs = 10_000
+const durable = ['sync_binlog', 'innodb_flush_log_at_trx_commit']
 const noted = `${controlSchema}.move_retention_raised`
 /** What MySQL takes at most: 136 years. */
 const retentionSMax = 4_294_967_295
@@ -21,26 +23,40 @@ export class Headroom {
   readonly #clock: Clock
   readonly #log: Log
   readonly #behindMs: (sourceNowMs: number) => number | null
+  readonly #onSettings: (settings: BinlogSettings) => void
   #askedAtMs = -Infinity
   #retentionMs: number | null = null
   #warning: string | null = null
+  #notDurable: string | null = null
   #refused = false
 
   /** The source's clock less ours. */
   #aheadMs = 0
 
-  /** `behindMs`: age of what the target that is furthest behind needs next; what the source purges goes by its clock. */
-  constructor(options: { conn: Connection; clock: Clock; log: Log; behindMs: (sourceNowMs: number) => number | null }) {
+  /**
+   * `behindMs`: age of what the target that is furthest behind needs next; what the source purges goes by its clock. `onSettings`: told what the source's settings are, as often as it is asked; throws where the
+   * stream may not go on.
+   */
+  constructor(options: {
+    conn: Connection
+    clock: Clock
+    log: Log
+    behindMs: (sourceNowMs: number) => number | null
+    onSettings?: (settings: BinlogSettings) => void
+  }) {
     this.#conn = options.conn
     this.#clock = options.clock
     this.#log = options.log
     this.#behindMs = options.behindMs
+    this.#onSettings = options.onSettings ?? (() => undefined)
   }
 
   view(): StreamReport['headroom'] {
     const behindMs = this.#behindMs(this.sourceNowMs())
     if (this.#retentionMs === null || behindMs === null) return null
-    return { retentionMs: this.#retentionMs, leftMs: Math.max(0, this.#retentionMs - behindMs), warning: this.#warning }
+    const warnings = [this.#warning, this.#notDurable].filter((warning) => warning !== null)
+    const warning = warnings.length === 0 ? null : warnings.join('; ')
+    return { retentionMs: this.#retentionMs, leftMs: Math.max(0, this.#retentionMs - behindMs), warning }
   }
 
   sourceNowMs(): number {
@@ -58,7 +74,10 @@ export class Headroom {
     if (this.#clock.monotonicMs() - this.#askedAtMs < everyMs) return
     this.#askedAtMs = this.#clock.monotonicMs()
     await this.readClock()
-    const { retentionS } = await flavourOf(this.#conn).binlogSettings(this.#conn)
+    const settings = await flavourOf(this.#conn).binlogSettings(this.#conn)
+    const { retentionS } = settings
+    this.#onSettings(settings)
+    this.#durability(settings)
     this.#retentionMs = retentionS === 0 ? null : retentionS * 1000
     const view = this.view()
     // Nothing has come yet: again in a second, when hours may be missing.
@@ -70,6 +89,14 @@ export class Headroom {
     if (!this.#refused && (await this.#raise(retentionS))) return
     this.#warning = `the source purges the binlog that this stream needs in ${Math.round(view.leftMs / 1000)} s at the earliest: raise binlog_expire_logs_seconds there`
     this.#log.warn({ leftMs: view.leftMs }, this.#warning)
+  }
+
+  /** A source that may lose its binlog's end gives the GTIDs of what it lost to others (PROTOCOLS 1.10). Looked at before a stream is made and before a switch; somebody may change them meanwhile. */
+  #durability(settings: BinlogSettings): void {
+    const [problem] = binlogProblems(settings).filter(({ setting }) => durable.includes(setting))
+    const warning = problem === undefined ? null : `${problem.setting} of the source is ${problem.value}: ${problem.why}; ${problem.fix}`
+    if (warning !== null && warning !== this.#notDurable) this.#log.warn({ setting: problem?.setting, value: problem?.value }, warning)
+    this.#notDurable = warning
   }
 
   async #raise(retentionS: number): Promise<boolean> {

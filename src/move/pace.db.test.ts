@@ -74,12 +74,31 @@ for (const flavour of flavours()) {
       const { target: server } = await pairs.of(flavour)
       await using admin = await connect(server.config)
       await admin.query('SET GLOBAL binlog_expire_logs_seconds = 3600')
+      const [syncBinlog, flush] = [
+        await admin.value('SELECT @@GLOBAL.sync_binlog'),
+        await admin.value('SELECT @@GLOBAL.innodb_flush_log_at_trx_commit'),
+      ]
+      await admin.query('SET GLOBAL sync_binlog=1, innodb_flush_log_at_trx_commit=1')
       let behind: number | null = null
       const headroom = new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind })
       await headroom.refresh()
       assert.equal(headroom.view(), null, 'unknown until something was applied')
       behind = 600_000
       assert.deepEqual(headroom.view(), { retentionMs: 3_600_000, leftMs: 3_000_000, warning: null })
+      const looked = async (settings: string): Promise<string | null | undefined> => {
+        await admin.query(`SET GLOBAL ${settings}`)
+        const look = new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind })
+        await look.refresh()
+        return look.view()?.warning
+      }
+      // 1.10: set while the stream runs.
+      assert.match((await looked('sync_binlog=0')) ?? '', /^sync_binlog of the source is 0: .*SET GLOBAL sync_binlog=1$/)
+      assert.match(
+        (await looked('sync_binlog=1, innodb_flush_log_at_trx_commit=2')) ?? '',
+        /^innodb_flush_log_at_trx_commit of the source is 2/,
+      )
+      assert.equal(await looked('innodb_flush_log_at_trx_commit=1'), null)
+      await admin.query(`SET GLOBAL sync_binlog=${syncBinlog}, innodb_flush_log_at_trx_commit=${flush}`)
 
       behind = 1_900_000
       const raised = new Headroom({ conn: admin, clock: systemClock, log: silentLog, behindMs: () => behind })

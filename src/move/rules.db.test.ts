@@ -116,6 +116,10 @@ for (const flavour of flavours()) {
     await world.s.query('ALTER TABLE other ADD b INT')
     await world.s.query('ANALYZE TABLE item')
     await world.s.query('CREATE TABLE IF NOT EXISTS item (a INT)')
+    // In ROW format no query is in the binlog.
+    await world.s.query('CREATE TABLE filled AS SELECT * FROM item')
+    await world.s.query('CREATE TEMPORARY TABLE of_session AS SELECT * FROM item')
+    await world.s.query('DROP TEMPORARY TABLE of_session')
     if (flavour === 'mariadb') await world.s.query('SET STATEMENT max_statement_time=60 FOR ALTER TABLE other ADD c INT')
     await world.drain(record.uid)
     await world.s.query('ALTER TABLE item ADD extra INT')

@@ -5,7 +5,7 @@ import { controlSchema, type ServerState } from '../binlog/control-schema.ts'
 import { currentPosition, notExecuted } from '../binlog/position.ts'
 import type { Position } from '../binlog/source.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { flavourOf, type BinlogSettings } from '../mysql/flavour/flavour.ts'
 import { innodbTransactions } from '../mysql/innodb-transactions.ts'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
@@ -97,6 +97,11 @@ export async function knownXids(conn: Connection): Promise<ReadonlySet<string>> 
 
 function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): string {
   return `X'${xid.gtrid.toString('hex')}',X'${xid.bqual.toString('hex')}',${xid.formatId}`
+}
+
+/** @throws hidesReplicated */
+export function refuseHidden({ hidesReplicated: setting }: BinlogSettings, source: string): void {
+  if (setting !== null) throw moveErrors.hidesReplicated({ source, setting })
 }
 
 /** What stands of a stream on a target. */

@@ -45,7 +45,7 @@ import { RateMeter, type CopyProgress } from './progress.ts'
 import { Redone, withRedone } from './redone.ts'
 import { MarkerTimes, ReplicaLags } from './replica-lag.ts'
 import { Router } from './router.ts'
-import { xaEnded } from './source-start.ts'
+import { refuseHidden, xaEnded } from './source-start.ts'
 import { rebuildKeys } from './schema-copy.ts'
 import { settleAll } from './settle-all.ts'
 import { copiedProgress, landedRanges, progressFrom, rowsToReadAgain } from './resume.ts'
@@ -297,6 +297,7 @@ export class Stream {
       const source = await addresses(record.source.serverId)
       const sourceName = `${record.keyspace}/${record.source.shard} (${source.name})`
       const sourceMeta = await open(connectPlain(source, signal), source)
+      refuseHidden(await flavourOf(sourceMeta).binlogSettings(sourceMeta), sourceName)
       await ensureMoveTables(sourceMeta)
       const markerConn = await open(connectPlain(source, signal), source)
 
@@ -490,6 +491,7 @@ export class Stream {
         conn: sourceMeta,
         clock,
         log: this.#options.log,
+        onSettings: (settings) => refuseHidden(settings, sourceName),
         behindMs: (sourceNowMs) => behindMs(appliers, consumer.beganAtMs, { nowMs: clock.nowMs(), sourceNowMs }),
       })
       await headroom.readClock()

@@ -341,7 +341,9 @@ async function movedFindings(connection: Connection, plan: SwitchPlan, serverId:
 }
 
 async function binlogFindings(connection: Connection, serverId: string): Promise<Findings> {
-  const problems = binlogProblems(await flavourOf(connection).binlogSettings(connection))
+  const settings = await flavourOf(connection).binlogSettings(connection)
+  // One that replicates at all is told of as such.
+  const problems = binlogProblems(settings).filter(({ setting }) => setting !== settings.hidesReplicated)
   return {
     blockers: problems.map(({ setting, value, wanted, why }) =>
       switchErrors.cannotFeedReverse({ server: serverId, reason: `${setting} is ${value}, not ${wanted}: ${why}` }),

@@ -4,6 +4,10 @@ import type { Mutation } from './mutation.ts'
 
 const rules = 'src/move/rules.db.test.ts'
 const twice = 'src/move/ddl-twice.db.test.ts'
+const hidden = {
+  test: 'src/move/hides-replicated.db.test.ts',
+  name: '1.10 on ${flavour}: what a source replicates and does not log would be lost: it is refused, and a stream that runs stops',
+}
 const ddl = { test: 'src/move/ddl.db.test.ts', name: '1.13 ${cell.name}, ${phase}, --on-ddl ${mode}: ${outcomeOf(cell, phase, mode)}' }
 
 export const foundMutations: readonly Mutation[] = [
@@ -171,6 +175,30 @@ export const foundMutations: readonly Mutation[] = [
     test: 'src/change/server-modes.db.test.ts',
     name: '1.12 on ${flavour}: tables, their keys and views are made as they are on the source, whatever sql_mode servers have of their own',
     fails: /./,
+  },
+  {
+    rule: '1.10 a source that hides what it replicates is not followed',
+    file: 'src/move/source-start.ts',
+    edits: [['if (setting !== null) throw moveErrors.hidesReplicated', "if (setting === '') throw moveErrors.hidesReplicated"]],
+    ...hidden,
+    fails: /no the stream to see it/,
+  },
+  {
+    rule: '1.10 nor made the source of anything',
+    file: 'src/mysql/flavour/shared.ts',
+    edits: [['if (hidesReplicated !== null)', "if (hidesReplicated === '')"]],
+    ...hidden,
+    fails: /./,
+  },
+  {
+    rule: '1.10 a table that is made from a query is a statement in the place of rows',
+    file: 'src/binlog/query-classify.ts',
+    edits: [["if (verb === 'CREATE' && statement.copy().selects())", "if (verb === 'DROP' && statement.copy().selects())"]],
+    test: 'src/move/statement-format.db.test.ts',
+    name: '1.10 on ${flavour}: a statement instead of rows, ${name}: the stream stops and says where',
+    narrow: /a table which is made:/,
+    fails: /./,
+    only: 'mariadb',
   },
   ...failoverMutations,
 ]

@@ -49,6 +49,8 @@ export type BinlogSettings = {
   ignoreDatabases: string
   /** Seconds; 0: kept for ever. */
   retentionS: number
+  /** It is set up to replicate from another server, and what comes so is in no binlog of its own: the setting that says so. Null: nothing is hidden thus. */
+  hidesReplicated: string | null
 }
 
 export type BinlogProblem = { setting: string; value: string; wanted: string; why: string; fix: string }

@@ -1,6 +1,6 @@
 import { quoteIdentifier, quoteString } from '../../sql/quote.ts'
 import type { Connection } from '../connection.ts'
-import { errno } from '../errors.ts'
+import { errno, isServerError } from '../errors.ts'
 import type { Account, Flavour } from './flavour.ts'
 import {
   definers,
@@ -98,6 +98,7 @@ export const mariadb: Flavour = {
       'innodb_flush_log_at_trx_commit',
       'expire_logs_days',
       'binlog_expire_logs_seconds',
+      'log_slave_updates',
     ])
     const logBin = isOn(v.get('log_bin'))
     const status = logBin ? (await connection.allText('SHOW MASTER STATUS'))[0] : undefined
@@ -113,6 +114,8 @@ export const mariadb: Flavour = {
       doDatabases: status?.['Binlog_Do_DB'] ?? '',
       ignoreDatabases: status?.['Binlog_Ignore_DB'] ?? '',
       retentionS: Number(v.get('binlog_expire_logs_seconds') ?? Number(v.get('expire_logs_days') ?? 0) * 86400),
+      // OFF by default.
+      hidesReplicated: !isOn(v.get('log_slave_updates')) && (await replicates(connection)) ? 'log_slave_updates' : null,
     }
   },
 
@@ -243,4 +246,17 @@ function sequences(position: string): Map<string, bigint> {
       return [domain, BigInt(sequence)]
     }),
   )
+}
+
+/** Whether it is set up to, from anywhere. Who may not ask that is told whether it does so just now. */
+async function replicates(connection: Connection): Promise<boolean> {
+  try {
+    return (await connection.allText('SHOW ALL SLAVES STATUS')).length > 0
+  } catch (error) {
+    if (!isServerError(error) || error.kind !== 'access') throw error
+    const running = await connection.value(
+      "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'SLAVES_RUNNING'",
+    )
+    return Number(running) > 0
+  }
 }

@@ -88,9 +88,13 @@ export const mysql: Flavour = {
       'binlog_row_value_options',
       'binlog_expire_logs_seconds',
       'binlog_expire_logs_auto_purge',
+      'log_replica_updates',
+      'log_slave_updates',
     ])
     const logBin = isOn(v.get('log_bin'))
     const status = logBin ? (await connection.allText(statusStatement(connection)))[0] : undefined
+    const logsReplicated = isOn(v.get('log_replica_updates') ?? v.get('log_slave_updates'))
+    const replicas = connection.versionNumber >= 80_022 ? 'SHOW REPLICA STATUS' : 'SHOW SLAVE STATUS'
     return {
       logBin,
       // Gone in versions that know ROW only.
@@ -104,6 +108,7 @@ export const mysql: Flavour = {
       doDatabases: status?.['Binlog_Do_DB'] ?? '',
       ignoreDatabases: status?.['Binlog_Ignore_DB'] ?? '',
       retentionS: v.get('binlog_expire_logs_auto_purge') === 'OFF' ? 0 : Number(v.get('binlog_expire_logs_seconds') ?? 0),
+      hidesReplicated: !logsReplicated && (await connection.allText(replicas)).length > 0 ? 'log_replica_updates' : null,
     }
   },
 

@@ -177,6 +177,16 @@ export function binlogProblems(settings: BinlogSettings): BinlogProblem[] {
     'filtered changes are invisible',
     'remove binlog_do_db and binlog_ignore_db and restart the server',
   )
+  const { hidesReplicated } = settings
+  if (hidesReplicated !== null)
+    want(
+      false,
+      hidesReplicated,
+      'OFF',
+      'ON where a server replicates from another',
+      'rows that come by replication would be in no binlog of its own, and so be lost',
+      `set ${hidesReplicated}=ON in the server's configuration and restart it; or end its replication (STOP REPLICA; RESET REPLICA ALL)`,
+    )
   return out
 }
 
