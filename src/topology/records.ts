@@ -355,6 +355,11 @@ export type VdiffTable = {
 /** Of one group of shards that meet: its sources by name. */
 export type VdiffGroup = { name: string; rowsCompared: number; rowsEstimated: number; found: number }
 
+/**
+ * `definition`: by which the table was compared. `found`: missing, extra, misplaced, different, orphans, repaired; none: nothing.
+ */
+export type VdiffUnit = { definition: string; rows: number; found?: [number, number, number, number, number, number] }
+
 export type VdiffReport = {
   v: 1
   uid: string
@@ -372,6 +377,8 @@ export type VdiffReport = {
   repairedRows: number
   /** By table and group of shards: the key up to which it was compared (null: all of it). For a mover that takes over; the verifier's own. */
   cursors: { [unit: string]: string[] | null }
+  /** By the same: what was compared, to be taken back where the table is altered. */
+  units?: { [unit: string]: VdiffUnit }
   /** What it waits for just now. */
   waiting: string | null
   groups?: VdiffGroup[]

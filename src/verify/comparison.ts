@@ -121,6 +121,11 @@ export function planComparison(
   const rowsOf = (ref: ShardRef): number => rows.get(ref.uid)?.get(plan.name) ?? 0
   const first = group.sources[0]
   const shards = [...group.sources, ...group.targets]
+  // What only another of the sources has, nothing would compare.
+  for (const { uid } of group.sources.slice(1))
+    for (const { name, generated: made } of definitions.get(uid)?.get(plan.name) ?? [])
+      if (!made && columnNamed(plan.definitions, name) === undefined)
+        throw verifyErrors.columnMissing({ column: name, table: plan.name, shard: first?.shard })
   const generated = generatedColumns(plan, shards, definitions, flavours)
   const columns = sideColumnsOf(
     shards.map((shard) => [

@@ -85,4 +85,11 @@ export const verifyErrors = defineErrors('VERIFY', {
     why: 'only shards that its streams read or fill can be compared',
     fix: 'name some of: {known}',
   },
+  definitionChanged: {
+    number: 13,
+    class: 'transient',
+    what: 'the definition of table {table} on {shard} changed while it was compared',
+    why: 'DDL was executed there: the table is compared from its beginning when the targets are past it, and this was so again and again',
+    fix: 'run the vdiff again when nobody alters the table; a continuous one goes on by itself',
+  },
 })

@@ -121,3 +121,51 @@ test('the next pass begins at nothing, with what the one before found', () => {
   assert.deepEqual([rowsCompared, rowsEstimated, etaMs, pass?.number], [0, 100, null, 2])
   assert.deepEqual(tables[0]?.last, { startedAtMs: 1_000, rowsCompared: 120, found: 1 })
 })
+
+test('promise 6: of a table that was altered all that was compared is taken back, by the group that has it, also by a mover that takes over', () => {
+  const clock = clockAt()
+  const progress = new VdiffProgress(clock, 'v', null, once)
+  const expect = (on: VdiffProgress, definition: string): void => {
+    on.expect('a', '-80', 100, definition, ['-40', '40-80'])
+    on.expect('a', '80-', 100, 'same', ['80-c0', 'c0-'])
+  }
+  expect(progress, 'old')
+  progress.begin('a')
+  const found = (shard: string): Tally => ({
+    ...rows(50),
+    missing: 2,
+    orphans: 1,
+    repaired: 2,
+    samples: [{ kind: 'missing', key: '1', shard, columns: [] }],
+  })
+  progress.passed('a', '-80', found('40-80'), ['50'])
+  progress.passed('a', '-80', rows(50), null)
+  progress.passed('a', '80-', found('c0-'), null)
+  const before = progress.report()
+  assert.deepEqual([before.tables[0]?.state, before.rowsCompared, before.repairedRows], ['done', 150, 4])
+
+  const same = new VdiffProgress(clock, 'v', before, once)
+  expect(same, 'old')
+  assert.deepEqual([same.cursor('a', '-80'), same.report().rowsCompared], ['done', 150], 'what is as it was stays compared')
+
+  const next = new VdiffProgress(clock, 'v', before, once)
+  expect(next, 'new')
+  assert.deepEqual([next.cursor('a', '-80'), next.cursor('a', '80-')], ['start', 'done'])
+  const { tables, groups, rowsCompared, repairedRows } = next.report()
+  const { missing, orphans, samples, state } = tables[0]!
+  assert.deepEqual([rowsCompared, repairedRows, missing, orphans, state], [50, 2, 2, 1, 'running'])
+  assert.deepEqual(
+    samples.map(({ shard }) => shard),
+    ['c0-'],
+  )
+  assert.deepEqual(
+    groups?.map((group) => [group.name, group.rowsCompared, group.found]),
+    [
+      ['-80', 0, 0],
+      ['80-', 50, 3],
+    ],
+  )
+  next.passed('a', '-80', rows(100), null)
+  next.complete()
+  assert.deepEqual([next.report().tables[0]?.state, next.report().rowsCompared, next.report().state], ['done', 150, 'different'])
+})

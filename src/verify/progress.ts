@@ -1,7 +1,11 @@
-/** The record of a comparison: what is shown of it, and the cursors by which another mover goes on. */
+/**
+ * The record of a comparison: what is shown of it, and the cursors by which another mover goes on.
+ *
+ * A cursor goes with the definition by which the table was compared up to it. Where the table has become another, whoever goes on takes back what was found of it, repaired or not, and it is compared from its beginning.
+ */
 import type { Clock } from '../base/clock.ts'
 import { etaMs, RateMeter, rowsLeft } from '../move/progress.ts'
-import type { ErrorView, VdiffGroup, VdiffReport, VdiffTable } from '../topology/records.ts'
+import type { ErrorView, VdiffGroup, VdiffReport, VdiffTable, VdiffUnit } from '../topology/records.ts'
 import { addTally, differences, newTally, type Tally } from './tally.ts'
 
 type TableState = {
@@ -23,6 +27,7 @@ export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
     ...report,
     pass: { ...pass, number: pass.number + 1, startedAtMs: nowMs },
     cursors: {},
+    units: {},
     waiting: null,
     groups: (report.groups ?? []).map(({ name }) => ({ name, rowsCompared: 0, rowsEstimated: 0, found: 0 })),
     tables: report.tables.map((table) => {
@@ -33,6 +38,10 @@ export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
   }
 }
 
+function unitOf(table: string, group: string): string {
+  return `${table}@${group}`
+}
+
 export class VdiffProgress {
   readonly #clock: Clock
   readonly #uid: string
@@ -41,6 +50,7 @@ export class VdiffProgress {
   readonly #tables = new Map<string, TableState>()
   /** By table and group: compared up to here; null: whole. */
   readonly #cursors: Record<string, string[] | null>
+  readonly #units: Record<string, VdiffUnit>
   #state: VdiffReport['state'] = 'running'
   #endedAtMs: number | null = null
   #error: ErrorView | null = null
@@ -64,6 +74,7 @@ export class VdiffProgress {
     this.#startedAtMs = earlier?.startedAtMs ?? clock.nowMs()
     this.#repaired = earlier?.repairedRows ?? 0
     this.#cursors = { ...earlier?.cursors }
+    this.#units = { ...earlier?.units }
     for (const table of earlier?.tables ?? []) {
       const { name, state, last, ...counts } = table
       this.#tables.set(name, {
@@ -77,8 +88,10 @@ export class VdiffProgress {
     }
   }
 
-  /** Declares a table of a group before anything of it runs. */
-  expect(table: string, group: string, rowsEstimated: number): void {
+  /** Declares a table of a group before anything of it runs. What was compared of it by another definition is taken back. `shards`: the group's targets. */
+  expect(table: string, group: string, rowsEstimated: number, definition = '', shards: readonly string[] = []): void {
+    if ((this.#units[unitOf(table, group)]?.definition ?? definition) !== definition) this.forget(table, group, shards)
+    this.#units[unitOf(table, group)] ??= { definition, rows: 0 }
     const state = this.#tables.get(table) ?? {
       name: table,
       state: 'pending',
@@ -98,7 +111,7 @@ export class VdiffProgress {
   }
 
   cursor(table: string, group: string): 'start' | 'done' | readonly string[] {
-    const cursor = this.#cursors[`${table}@${group}`]
+    const cursor = this.#cursors[unitOf(table, group)]
     return cursor === undefined ? 'start' : (cursor ?? 'done')
   }
 
@@ -118,10 +131,52 @@ export class VdiffProgress {
       whole.found += differences(tally)
       if (cursor === null) whole.tables.delete(table)
     }
-    this.#cursors[`${table}@${group}`] = cursor === null ? null : [...cursor]
+    this.#cursors[unitOf(table, group)] = cursor === null ? null : [...cursor]
+    this.#counted(unitOf(table, group), tally)
     if (cursor !== null) return
     state.units.delete(group)
     if (state.units.size === 0) state.state = 'done'
+  }
+
+  #counted(name: string, tally: Tally): void {
+    const unit = this.#units[name]
+    if (unit === undefined) return
+    const [missing, extra, misplaced, different, orphans, repaired] = unit.found ?? [0, 0, 0, 0, 0, 0]
+    const found: VdiffUnit['found'] = [
+      missing + tally.missing,
+      extra + tally.extra,
+      misplaced + tally.misplaced,
+      different + tally.different,
+      orphans + tally.orphans,
+      repaired + tally.repaired,
+    ]
+    this.#units[name] = { ...unit, rows: unit.rows + tally.rowsCompared, ...(found.some((count) => count > 0) ? { found } : {}) }
+  }
+
+  /** Nothing of it counts as compared, or found, any more. */
+  forget(table: string, group: string, shards: readonly string[]): void {
+    const name = unitOf(table, group)
+    const { rows = 0, found = [0, 0, 0, 0, 0, 0] } = this.#units[name] ?? {}
+    delete this.#cursors[name]
+    delete this.#units[name]
+    const [missing, extra, misplaced, different, orphans, repaired] = found
+    this.#repaired -= repaired
+    const whole = this.#groups.get(group)
+    if (whole !== undefined) {
+      whole.rowsCompared -= rows
+      whole.found -= missing + extra + misplaced + different + orphans
+    }
+    const state = this.#tables.get(table)
+    if (state === undefined) return
+    const { tally } = state
+    tally.rowsCompared -= rows
+    tally.missing -= missing
+    tally.extra -= extra
+    tally.misplaced -= misplaced
+    tally.different -= different
+    tally.orphans -= orphans
+    tally.samples = tally.samples.filter(({ shard }) => !shards.includes(shard))
+    if (state.state === 'done') state.state = 'running'
   }
 
   /** All tables are done: what was found decides. */
@@ -182,6 +237,7 @@ export class VdiffProgress {
       })),
       repairedRows: this.#repaired,
       cursors: { ...this.#cursors },
+      units: { ...this.#units },
       waiting: this.waiting,
       serves: this.serves,
       groups: [...this.#groups.values()].map(({ tables: left, ...group }) => ({

@@ -11,6 +11,8 @@ import type { Verdict } from './judge.ts'
 import { TargetRepair } from './repair.ts'
 import { Sessions } from './sessions.ts'
 import { VerifyWorld } from './testkit/world.ts'
+import { connect } from '../mysql/connect.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
 
 for (const flavour of flavours()) {
@@ -40,7 +42,17 @@ for (const flavour of flavours()) {
         return [place, { findings: [], amends: [{ target: 0, remove: [key], put: row }], needsAbsence: false }]
       }),
     )
-    await using repair = new TargetRepair({ comparison, sessions, clock: systemClock, signal: abort.signal })
+    let looks = 0
+    let looked = (): Promise<void> => Promise.resolve()
+    const asPlanned = async (refs: readonly { uid: string }[]): Promise<void> => {
+      looks++
+      assert.deepEqual(
+        refs.map(({ uid }) => uid),
+        ['s-', 't-'],
+      )
+      await looked()
+    }
+    await using repair = new TargetRepair({ comparison, sessions, asPlanned, clock: systemClock, signal: abort.signal })
     const wrong = async (): Promise<number> => Number(await world.t.value(`SELECT COUNT(*) FROM ${target} WHERE a = 'wrong'`))
     const held = (): Promise<void> => Promise.resolve()
 
@@ -67,10 +79,42 @@ for (const flavour of flavours()) {
     await noOpenTransactions(world.t, 'it is rolled back')
     assert.deepEqual([await wrong(), await marks()], [2, before])
 
+    // The table is altered: before the look, which tells; or behind it, which is too late for the one who alters it.
+    await repair.prepare()
+    looked = () => Promise.reject(new Error('it is another table'))
+    await assert.rejects(repair.apply(places, locked, held), /it is another table/)
+    await repair[Symbol.asyncDispose]()
+    await noOpenTransactions(world.t, 'it is rolled back')
+    assert.deepEqual([await wrong(), await marks()], [2, before])
+    looked = () => Promise.resolve()
+    await repair.prepare()
+    const ddl = await connect({ ...world.target.config, sessionSql: ['SET SESSION lock_wait_timeout=1'] })
+    const order: string[] = []
+    looked = async () => {
+      order.push('look')
+      // Less than the writing session's second of silence.
+      const kill = setTimeout(() => void world.t.query(`KILL QUERY ${ddl.threadId}`), 300)
+      const refused = await ddl.query(`ALTER TABLE ${target} ADD COLUMN late INT`).then(
+        () => false,
+        (error: unknown) => isServerError(error) && error.kind === 'interrupted',
+      )
+      clearTimeout(kill)
+      ddl.destroy()
+      assert.ok(refused, 'no DDL comes between the look and the commit')
+    }
+    const looksBefore = looks
+    const stillHeld = async (): Promise<void> => void order.push('still locked')
+    assert.deepEqual([...(await repair.apply(places, locked, stillHeld))], [0, 1])
+    assert.deepEqual([looks - looksBefore, order], [1, ['look', 'still locked']], 'locks that are there after the look were there at it')
+    looked = () => Promise.resolve()
+    const written = await marks()
+    await world.t.query(`UPDATE ${target} SET a = 'wrong'`)
+    assert.equal(Number(written), Number(before) + 1)
+
     await repair.prepare()
     assert.deepEqual([...(await repair.apply(places, locked, held))], [0, 1])
     assert.equal(await wrong(), 0)
-    assert.equal(Number(await marks()), Number(before) + 1, 'one transaction, with the mark of an applier')
+    assert.equal(Number(await marks()), Number(written) + 1, 'one transaction, with the mark of an applier')
     conn.destroy()
   })
 }

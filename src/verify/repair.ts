@@ -5,7 +5,13 @@
  * there is nothing newer. That must still be so when the transaction commits: just before it, the locking sessions are asked for an answer; and the
  * writing session ends by itself after a second of silence, the locking ones only after two, so a process that was paused in between finds
  * its writing session gone before the locks are. The guard refuses when the stream's epoch has changed since before the locks were taken:
- * another mover took over, or the stream was stopped. And it marks the transaction as an applier's, which the opposite stream skips (1.8).
+ * another mover took over, or the stream was stopped.
+ *
+ * Rows are written whole, by the columns that were planned: a column that was added since would be left to its default on the target. So just before the commit the table is looked at on the sources and on this target, by a
+ * session that waits for nobody. No DDL can come between the look and the commit: the locking sessions have read the table in their transactions, which are open still (they are asked *after* the look), and this one has written it in its own, and
+ * a server alters no table that an open transaction has touched. DDL of before was in force for both, and is what the look sees.
+ *
+ * And it marks the transaction as an applier's, which the opposite stream skips (1.8).
  */
 import type { Clock } from '../base/clock.ts'
 import { connectWriter } from '../move/access.ts'
@@ -16,7 +22,7 @@ import { applierSql, moveSchema } from '../move/tables.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
-import type { StreamRecord } from '../topology/records.ts'
+import type { ShardRef, StreamRecord } from '../topology/records.ts'
 import type { Comparison, Side } from './comparison.ts'
 import type { Verdict } from './judge.ts'
 import type { Sessions } from './sessions.ts'
@@ -29,11 +35,20 @@ export class TargetRepair implements Repair, AsyncDisposable {
   readonly #sessions: Sessions
   readonly #clock: Clock
   readonly #signal: AbortSignal
+  readonly #asPlanned: (shards: readonly ShardRef[]) => Promise<void>
   /** By target number: the stream that feeds it and the epoch it had before the locks were taken. */
   #rights: ({ stream: StreamRecord; epoch: number } | null)[] = []
   readonly #writers = new Map<number, Writer>()
 
-  constructor(options: { comparison: Comparison; sessions: Sessions; clock: Clock; signal: AbortSignal }) {
+  /** `asPlanned` throws when the table is not on these shards what it was when the comparison was planned. */
+  constructor(options: {
+    comparison: Comparison
+    sessions: Sessions
+    asPlanned: (shards: readonly ShardRef[]) => Promise<void>
+    clock: Clock
+    signal: AbortSignal
+  }) {
+    this.#asPlanned = options.asPlanned
     this.#comparison = options.comparison
     this.#sessions = options.sessions
     this.#clock = options.clock
@@ -42,6 +57,8 @@ export class TargetRepair implements Repair, AsyncDisposable {
 
   async prepare(): Promise<void> {
     const { targets, group } = this.#comparison
+    // Here too, for a repair that would be thrown away, and for the sessions to be there that look: none has to be made under locks.
+    await this.#asPlanned([...group.sources, ...group.targets])
     this.#rights = await Promise.all(
       targets.map(async (side) => {
         const stream = group.streams.find((candidate) => candidate.targets.some(({ uid }) => uid === side.ref.uid))
@@ -106,7 +123,10 @@ export class TargetRepair implements Repair, AsyncDisposable {
     if (right === null || right === undefined || side === undefined) return false
     const writer = await this.#writer(target, side, right)
     try {
-      await writer.lane.transaction(statements, stillLocked)
+      await writer.lane.transaction(statements, async () => {
+        await this.#asPlanned([...this.#comparison.group.sources, side.ref])
+        await stillLocked()
+      })
       return true
     } catch (error) {
       this.#drop(target)

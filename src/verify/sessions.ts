@@ -87,6 +87,24 @@ export class Sessions implements AsyncDisposable {
     }
   }
 
+  readonly #asides = new Map<string, { last: Promise<unknown>; conn: Connection | null }>()
+
+  /**
+   * Runs `work` on the session of this server that is kept for looks which cannot wait for a reader: those of somebody who holds locks. One after another; each is a moment. Made here the first
+   * time, so whoever is to be quick later asks it for something before.
+   */
+  async aside<T>(serverId: string, work: (conn: Connection) => Promise<T>): Promise<T> {
+    const kept = this.#asides.get(serverId) ?? { last: Promise.resolve(), conn: null }
+    this.#asides.set(serverId, kept)
+    const done = kept.last.then(async () => {
+      this.#signal.throwIfAborted()
+      if (kept.conn?.open !== true) this.#all.add((kept.conn = await this.own(serverId)))
+      return work(kept.conn)
+    })
+    kept.last = done.catch(() => undefined)
+    return done
+  }
+
   /** A session of one's own; the caller destroys it. Not counted. */
   async plain(serverId: string): Promise<Connection> {
     return this.#watched(serverId, connectPlain)

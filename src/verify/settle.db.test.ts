@@ -79,6 +79,15 @@ besideEachOther('the last word on a row', (flavour) => {
     )
     assert.ok(!(await refused(`UPDATE ${source} SET n = 2 WHERE id = 1`)), 'the lock is gone afterwards')
 
+    // Nor is the table altered meanwhile, whether it has the row or not: what a repair would write is of the table that was looked at.
+    await client.query('SET SESSION lock_wait_timeout=1')
+    for (const mode of ['many', 'gaps', 'alone'] as const)
+      for (const key of ['1', '8'])
+        await run([key], mode, async () => {
+          assert.ok(await refused(`ALTER TABLE ${source} ADD COLUMN late INT`), `no DDL under ${mode} on ${key}`)
+          return true
+        })
+
     // Not there in time: nothing is said, and the locks are gone.
     assert.deepEqual(told(await run(['1'], 'many', () => Promise.resolve(false))), ['behind'])
     assert.ok(!(await refused(`UPDATE ${source} SET n = 2 WHERE id = 1`)))

@@ -57,6 +57,8 @@ export type TableRunOptions = {
   stillServing: () => Promise<void>
   /** Waits while a switch is under way: no lock is taken then and no chunk begun. */
   mayLock: () => Promise<void>
+  /** Throws when the table is not what it was when this was planned. Asked before it counts as done. */
+  asPlanned: () => Promise<void>
   /** A chunk is done: what was found in it, and the new cursor (null: the table is done). */
   onChunk: (tally: Tally, cursor: Bound) => void
   onWaiting: (what: string | null) => void
@@ -71,6 +73,7 @@ export class TableRun {
   readonly #firstMode: Mode
   #next: Bound
   #scanEnded = false
+  #last: Tally | null = null
   #bounding: Promise<unknown> = Promise.resolve()
   #bells: (() => void)[] = []
   #failure: { error: unknown } | null = null
@@ -105,6 +108,8 @@ export class TableRun {
     }
     await Promise.allSettled(tasks)
     if (this.#failure !== null) throw this.#failure.error
+    await this.#options.asPlanned()
+    if (this.#last !== null) this.#options.onChunk(this.#last, null)
   }
 
   async #worker(): Promise<void> {
@@ -151,7 +156,8 @@ export class TableRun {
   #advance(): void {
     for (let first = this.#chunks[0]; first !== undefined && first.compared && first.unsettled === 0; first = this.#chunks[0]) {
       this.#chunks.shift()
-      this.#options.onChunk(first.tally, first.span.hi)
+      if (first.span.hi === null) this.#last = first.tally
+      else this.#options.onChunk(first.tally, first.span.hi)
     }
     this.#ring()
   }

@@ -3,25 +3,17 @@ import type { Clock } from '../base/clock.ts'
 import { isSwError, SwError } from '../base/errors.ts'
 import type { Log } from '../base/log.ts'
 import type { Addresses } from '../move/access.ts'
-import { readSourceTables } from '../move/source-tables.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { keys } from '../topology/keys.ts'
-import type {
-  ErrorView,
-  Flavour,
-  RoutingRecord,
-  ShardRef,
-  StreamRecord,
-  StreamTable,
-  VdiffRecord,
-  VdiffReport,
-} from '../topology/records.ts'
+import type { ErrorView, RoutingRecord, ShardRef, StreamRecord, VdiffRecord, VdiffReport } from '../topology/records.ts'
 import type { Condition, Store } from '../topology/store.ts'
 import { servingSides } from '../topology/routing.ts'
 import { listRecords, put, readRecord } from '../topology/typed.ts'
-import { planComparison, readDefinitions, readEstimates, type Comparison } from './comparison.ts'
+import { assertSame, lookAt } from './as-planned.ts'
+import type { Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { feedingStreams, referenceGroup, shardGroups, type Group } from './groups.ts'
+import { feedingStreams, type Group } from './groups.ts'
+import { planWhenAlike, type Planned } from './planning.ts'
 import { nextPass, VdiffProgress, type VdiffShape } from './progress.ts'
 import { TargetRepair } from './repair.ts'
 import { Reports } from './reports.ts'
@@ -52,6 +44,8 @@ const restMsDefault = 5_000
 const continuousDuty = 0.5
 /** In a row, without a chunk between them: about a minute. */
 const failuresMax = 16
+/** A table that is altered so many times while it is compared is given up, but by a continuous comparison. */
+const alteredMax = 16
 const followingLookMs = 1_000
 
 /** Ends with the report written. By the signal it ends without an end in the report, so that it is taken up again. */
@@ -77,10 +71,12 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
     }
   })()
   await write()
+  const altered: Altered = { justNow: false, times: new Map() }
   for (let failures = 0; ;) {
     const rowsBefore = progress.report().rowsCompared
     try {
-      await compareAll(options, progress, until)
+      await compareAll({ ...options, altered }, progress, until)
+      altered.justNow = false
       if (!shape.continuous) {
         progress.complete()
         break
@@ -96,7 +92,12 @@ export async function runVdiff(options: VdiffRunOptions, signal: AbortSignal): P
         break
       }
       if (progress.report().rowsCompared > rowsBefore) failures = 0
-      const goesOn = shape.continuous ? isPassing(error) || isOfTheMoment(error) : isPassing(error) && ++failures <= failuresMax
+      altered.justNow = isSwError(error, 'SW-VERIFY-013')
+      const goesOn = shape.continuous
+        ? altered.justNow || isPassing(error) || isOfTheMoment(error)
+        : altered.justNow
+          ? Math.max(...altered.times.values()) <= alteredMax
+          : isPassing(error) && ++failures <= failuresMax
       if (!goesOn) {
         log.warn({ err: error, vdiff: record.uid }, 'a vdiff failed')
         progress.fail(errorView(error))
@@ -124,12 +125,18 @@ function isPassing(error: unknown): boolean {
   return isSwError(error) && (error.class === 'transient' || error.class === 'unknown') && !error.code.startsWith('SW-VERIFY-')
 }
 
-/** What a single comparison gives up for, and a continuous one waits for: streams stopped, too far behind, a row locked. */
+/** What a single comparison gives up for, and a continuous one waits for: streams stopped, too far behind, definitions that differ, a row locked. */
 function isOfTheMoment(error: unknown): boolean {
-  return ['SW-VERIFY-001', 'SW-VERIFY-002', 'SW-VERIFY-009'].some((code) => isSwError(error, code))
+  return ['SW-VERIFY-001', 'SW-VERIFY-002', 'SW-VERIFY-003', 'SW-VERIFY-004', 'SW-VERIFY-005', 'SW-VERIFY-009'].some((code) =>
+    isSwError(error, code),
+  )
 }
 
-async function compareAll(options: VdiffRunOptions, progress: VdiffProgress, stop: AbortSignal): Promise<void> {
+/** Over the attempts of one comparison. `times`: by table and group, how often it was found altered. */
+type Altered = { justNow: boolean; readonly times: Map<string, number> }
+type AttemptOptions = VdiffRunOptions & { altered: Altered }
+
+async function compareAll(options: AttemptOptions, progress: VdiffProgress, stop: AbortSignal): Promise<void> {
   const ended = new AbortController()
   try {
     await compareTables(options, progress, AbortSignal.any([stop, ended.signal]))
@@ -138,7 +145,7 @@ async function compareAll(options: VdiffRunOptions, progress: VdiffProgress, sto
   }
 }
 
-async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, signal: AbortSignal): Promise<void> {
+async function compareTables(options: AttemptOptions, progress: VdiffProgress, signal: AbortSignal): Promise<void> {
   const { store, record, addresses, clock } = options
   const streams = (await listRecords<StreamRecord>(store, keys.streamsOf(record.workflowUid))).map(({ value }) => value)
   const keyspace = streams[0]?.keyspace ?? ''
@@ -147,7 +154,6 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   const routing = (await readRecord<RoutingRecord>(store, keys.routing(keyspace)))?.value
   const feeding = routing === undefined ? [] : feedingStreams(streams, routing)
   if (feeding.length === 0) throw verifyErrors.nothingToCompare({ workflow })
-  const tables = chosenTables(feeding, record.tables)
 
   await using sessions = new Sessions({ addresses, clock, perServerMax: 6, signal })
   const reports = new Reports({ store, workflowUid: record.workflowUid, clock, signal })
@@ -160,20 +166,31 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   const serving = servingText(routing, feeding)
   if ((progress.serves ?? serving) !== serving) throw verifyErrors.switched({ keyspace })
   progress.serves = serving
-  const comparisons = chosenGroups(await planAll(sessions, feeding, tables), feeding, record.shards ?? [])
-  for (const { plan, group, rowsEstimated } of comparisons) progress.expect(plan.name, group.name, rowsEstimated)
+  const planned = await planWhenAlike({
+    sessions,
+    reports,
+    feeding,
+    tables: record.tables,
+    shards: record.shards ?? [],
+    altered: options.altered.justNow,
+    onWaiting: (what) => (progress.waiting = what),
+  })
+  for (const { comparison, definition } of planned) {
+    const { plan, group, rowsEstimated } = comparison
+    progress.expect(plan.name, group.name, rowsEstimated, definition, shardNames(comparison))
+  }
   const stillServing = async (): Promise<void> => {
     const now = (await readRecord<RoutingRecord>(store, keys.routing(keyspace)))?.value
     if (servingText(now, feeding) !== serving) throw verifyErrors.switched({ keyspace })
   }
   const mayLock = (): Promise<void> => stableRouting(store, keyspace, streams, clock, signal, (what) => (progress.waiting = what))
-  const queue = comparisons.filter(({ plan, group }) => progress.cursor(plan.name, group.name) !== 'done')
+  const queue = planned.filter(({ comparison: { plan, group } }) => progress.cursor(plan.name, group.name) !== 'done')
   const next = async (): Promise<void> => {
-    for (let comparison = queue.shift(); comparison !== undefined; comparison = queue.shift()) {
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
       await compareTable({
         ...options,
         moved: new Set(feeding.flatMap((stream) => stream.tables).map((table) => table.name)),
-        comparison,
+        planned: next,
         sessions,
         reports,
         progress,
@@ -195,12 +212,41 @@ async function compareTables(options: VdiffRunOptions, progress: VdiffProgress, 
   await Promise.all(tasks)
   if (failed.signal.aborted) throw failed.signal.reason
   await stillServing()
+  await allAsPlanned(planned, sessions, (comparison) => takeBack(options, progress, comparison))
 }
 
-type TableOptions = VdiffRunOptions & {
+/** Those too that were done early: what is said of a table holds for what it is at the end. */
+async function allAsPlanned(planned: readonly Planned[], sessions: Sessions, onAltered: (comparison: Comparison) => void): Promise<void> {
+  const shards = new Map(planned.flatMap(({ comparison: { group } }) => [...group.sources, ...group.targets]).map((ref) => [ref.uid, ref]))
+  const now = await lookAt([...shards.values()], (serverId, work) => sessions.reader(serverId, work))
+  let first: { error: unknown } | null = null
+  for (const { comparison, looks } of planned) {
+    try {
+      assertSame(comparison.plan.name, [...comparison.group.sources, ...comparison.group.targets], looks, now)
+    } catch (error) {
+      onAltered(comparison)
+      first ??= { error }
+    }
+  }
+  if (first !== null) throw first.error
+}
+
+function takeBack({ altered, log }: AttemptOptions, progress: VdiffProgress, comparison: Comparison): void {
+  const { plan, group } = comparison
+  const unit = `${plan.name}@${group.name}`
+  altered.times.set(unit, (altered.times.get(unit) ?? 0) + 1)
+  log.info({ table: plan.name, group: group.name }, 'a table was altered while it was compared: it is compared from its beginning')
+  progress.forget(plan.name, group.name, shardNames(comparison))
+}
+
+function shardNames({ group }: Comparison): string[] {
+  return group.targets.map(({ shard }) => shard)
+}
+
+type TableOptions = AttemptOptions & {
   /** All that the workflow moves. */
   moved: ReadonlySet<string>
-  comparison: Comparison
+  planned: Planned
   sessions: Sessions
   reports: Reports
   progress: VdiffProgress
@@ -210,14 +256,49 @@ type TableOptions = VdiffRunOptions & {
 }
 
 async function compareTable(options: TableOptions): Promise<void> {
-  const { comparison, progress, sessions, clock, signal, record } = options
+  const { planned, progress, sessions, signal } = options
+  const { comparison, looks } = planned
+  const { plan, group } = comparison
+  if (progress.cursor(plan.name, group.name) === 'done') return
+  const looked = async (shards: readonly ShardRef[], use: Sessions['reader']): Promise<void> =>
+    assertSame(plan.name, shards, looks, await lookAt(shards, use, plan.name))
+  const whole = (): Promise<void> => looked([...group.sources, ...group.targets], (serverId, work) => sessions.reader(serverId, work))
+  try {
+    await compareOne(options, looked, whole)
+  } catch (error) {
+    if (signal.aborted) throw error
+    const cause = isSwError(error, 'SW-VERIFY-013') ? error : await alteredInstead(error, whole)
+    if (cause !== null) takeBack(options, progress, comparison)
+    throw cause ?? error
+  }
+}
+
+/** A statement that names what is not there any more, or a row that is refused: whatever was met, of a table that was altered it is no wonder. */
+async function alteredInstead(error: unknown, look: () => Promise<void>): Promise<unknown> {
+  if (isPassing(error)) return null
+  try {
+    await look()
+    return null
+  } catch (other) {
+    return isSwError(other, 'SW-VERIFY-013') ? other : null
+  }
+}
+
+async function compareOne(
+  options: TableOptions,
+  looked: (shards: readonly ShardRef[], use: Sessions['reader']) => Promise<void>,
+  whole: () => Promise<void>,
+): Promise<void> {
+  const { progress, sessions, clock, signal, record } = options
+  const { comparison } = options.planned
   const name = comparison.plan.name
   const group = comparison.group.name
   const cursor = progress.cursor(name, group)
   if (cursor === 'done') return
   progress.begin(name)
-  await using repair = record.repair ? new TargetRepair({ comparison, sessions, clock, signal }) : null
-  let orphans = cursor === 'start' ? await countOrphans(options) : null
+  const asPlanned = (shards: readonly ShardRef[]): Promise<void> => looked(shards, (serverId, work) => sessions.aside(serverId, work))
+  await using repair = record.repair ? new TargetRepair({ comparison, sessions, asPlanned, clock, signal }) : null
+  let orphans = cursor === 'start' ? await countOrphans({ ...options, comparison }) : null
   const run = new TableRun({
     comparison,
     sessions,
@@ -231,6 +312,7 @@ async function compareTable(options: TableOptions): Promise<void> {
     skipsLocked: await skipsLocked(sessions, comparison.group),
     stillServing: options.stillServing,
     mayLock: options.mayLock,
+    asPlanned: whole,
     onChunk: (tally, to) => {
       // Counted with the first chunk: what the cursor has passed holds them, once.
       if (orphans !== null) addTally(tally, orphans)
@@ -249,60 +331,6 @@ async function skipsLocked(sessions: Sessions, group: Group): Promise<boolean> {
       return false
   }
   return true
-}
-
-async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tables: readonly StreamTable[]): Promise<Comparison[]> {
-  const groups = shardGroups(feeding)
-  const references = referenceGroup(feeding)
-  const shards = uniqueShards([...groups, ...(references === null ? [] : [references])])
-  const use: Sessions['reader'] = (serverId, work) => sessions.reader(serverId, work)
-  const compared = new Set(tables.map(({ name }) => name))
-  const [definitions, estimates] = await Promise.all([readDefinitions(shards, use, compared), readEstimates(shards, use)])
-  const flavours = new Map<string, Flavour>()
-  for (const { serverId } of shards) flavours.set(serverId, (await sessions.address(serverId)).flavour)
-  const planned: Comparison[] = []
-  const plan = async (group: Group, chosen: readonly StreamTable[]): Promise<void> => {
-    const first = group.sources[0]
-    if (first === undefined || chosen.length === 0) return
-    // Rows are only read here: how a mover merges them is nothing to it.
-    const plainTables = chosen.map(({ merge: _merge, ...table }): StreamTable => table)
-    const sources = await sessions.reader(first.serverId, (conn) => readSourceTables(conn, first.shard, first.schema, plainTables))
-    for (const table of sources) planned.push(planComparison(group, table, definitions, estimates, flavours))
-  }
-  for (const group of groups)
-    await plan(
-      group,
-      tables.filter(({ reference }) => !reference),
-    )
-  if (references !== null)
-    await plan(
-      references,
-      tables.filter(({ reference }) => reference),
-    )
-  // Large tables first: the end is not one table that all others wait for.
-  return planned.sort((a, b) => b.rowsEstimated - a.rowsEstimated)
-}
-
-function uniqueShards(groups: readonly Group[]): ShardRef[] {
-  return [...new Map(groups.flatMap((group) => [...group.sources, ...group.targets]).map((ref) => [ref.uid, ref])).values()]
-}
-
-function chosenTables(feeding: readonly StreamRecord[], names: readonly string[] | null): StreamTable[] {
-  const all = new Map(feeding.flatMap((stream) => stream.tables).map((table) => [table.name, table]))
-  if (names === null || names.length === 0) return [...all.values()]
-  return names.map((name) => {
-    const table = all.get(name)
-    if (table === undefined) throw verifyErrors.unknownTable({ table: name, known: [...all.keys()].join(', ') })
-    return table
-  })
-}
-
-function chosenGroups(comparisons: readonly Comparison[], feeding: readonly StreamRecord[], shards: readonly string[]): Comparison[] {
-  if (shards.length === 0) return [...comparisons]
-  const known = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
-  const unknown = shards.find((shard) => !known.has(shard))
-  if (unknown !== undefined) throw verifyErrors.unknownShard({ shard: unknown, known: [...known].join(', ') })
-  return comparisons.filter(({ group }) => [...group.sources, ...group.targets].some(({ shard }) => shards.includes(shard)))
 }
 
 /** Which of the compared shards serve: as text, to see that it stays so. */

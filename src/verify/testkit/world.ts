@@ -38,6 +38,7 @@ export type WorldOptions = {
   bufferPoolMb?: number
   workers?: number
   restMs?: number
+  onDdl?: StreamRecord['options']['onDdl']
 }
 
 export type AskedVdiff = { repair?: boolean; tables?: string[]; shards?: string[]; continuous?: boolean }
@@ -164,7 +165,13 @@ export class VerifyWorld implements AsyncDisposable {
       tables,
       movesReference: i === 0,
       copy: 'full',
-      options: { onDdl: 'stop', deferSecondaryKeys: true, stopAfterCopy: false, copyBytesPerSecondMax: null, failpoints: {} },
+      options: {
+        onDdl: this.options.onDdl ?? 'stop',
+        deferSecondaryKeys: true,
+        stopAfterCopy: false,
+        copyBytesPerSecondMax: null,
+        failpoints: {},
+      },
     }))
   }
 
