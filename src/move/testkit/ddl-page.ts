@@ -30,6 +30,7 @@ ${rows.join('\n')}
   the like; TIMESTAMP with neither NULL nor a DEFAULT): each source made its statement, and filled its rows, at a time of its own. What was filled so is in no event: on
   targets altered by hand (\`ignore\`) only a vdiff with \`--repair\` brings it. Added NULL, without such a default, the column is made.
 - MariaDB's \`binlog_alter_two_phase\`: the ALTER counts where it is logged as committed; one that was rolled back passes.
+- A vdiff that is under way compares a table that was altered from its beginning, by what it is then, and waits for targets that still make the change (\`src/verify/altered.db.test.ts\`). One that had ended says nothing of columns that came later.
 - The way on from a stop: \`reshard update --on-ddl exec\`, or make the change on the targets and \`reshard update --on-ddl ignore\`, or \`cancel\`.
 - A table that a prepared XA transaction has written is altered by no server before that has its outcome, whatever became of its session (\`src/move/xa-ddl.db.test.ts\`): its rows, kept from PREPARE, are of the definition that is in force at its COMMIT.
 - Rows written before the statement are read by the definition of their time, also by a mover that starts after it: the definitions are stored with the positions.
