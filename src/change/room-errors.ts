@@ -5,8 +5,8 @@ export const roomErrors = defineErrors('CHANGE', {
   noRoom: {
     number: 65,
     class: 'user',
-    what: '{free} are free on {server} in {dir}, and about {needed} of rows come there: not even half of them has room',
-    why: 'a target whose disk is full stands still, and so does whatever else writes there; beside the rows it writes as much binlog',
+    what: '{free} are free on {server} in {dir}, and about {needed} come there: not even half of that has room',
+    why: 'a target whose disk is full stands still, and so does whatever else writes there; beside the rows it writes as much binlog, where that lies',
     fix: 'make room there, or name other servers with --target-server, or fewer shards on each with --targets-per-server',
   },
   noConnections: {

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
 import { binlogWritten, diskOf, diskToBeOf, readServerRoom } from '../mysql/server-room.ts'
@@ -37,4 +40,37 @@ for (const flavour of flavours()) {
     await root.query('SET GLOBAL max_connections = 30')
     await assert.rejects(plan(), (error: Error) => /takes 30 connections, of which \d+ are open/.test(error.message))
   })
+
+  test(`create looks at the disk of a target’s binlog, on ${flavour}, also where that is another than its data’s`, async (t) => {
+    const other = await anotherDisk()
+    if (other === null) return t.skip('there is one disk only')
+    try {
+      await using server = await testServer({ flavour, durability: 'full' })
+      await using target = await testServer({ flavour, durability: 'full', extra: { 'log-bin': join(other, 'binlog') } })
+      await using root = await connect(server.config)
+      await using there = await connect(target.config)
+      const { data, binlog } = await readServerRoom(there, { host: '127.0.0.1', dataDir: null })
+      assert.equal(binlog.dir, other)
+      assert.ok(data.disk !== null && binlog.disk !== null && binlog.disk.device !== data.disk.device)
+      await root.query('CREATE DATABASE app')
+      await root.query('CREATE TABLE app.a (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB')
+      await using office = await Office.open(flavour)
+      await office.keyspace('app', server, 'app', ['a'])
+      const targetServers = [{ host: '127.0.0.1', port: target.port, user: 'root', password: '' }]
+      const { lines } = await planReshardCreate(office.world, 'app', 'w', { ...splitSpec(), targetServers })
+      const said = lines.join('\n')
+      assert.match(said, new RegExp(`room on 127.0.0.1:${target.port}: .* are free in ${data.dir}`))
+      assert.match(said, new RegExp(`room for the binlog of 127.0.0.1:${target.port}, as a target: .* are free in ${other}`))
+    } finally {
+      await rm(other, { recursive: true, force: true })
+    }
+  })
+}
+
+/** A directory of ours on another disk than that of tests' servers; null: there is none. */
+async function anotherDisk(): Promise<string | null> {
+  const used = (await stat(tmpdir())).dev
+  for (const dir of ['/dev/shm', '/var/tmp', '/tmp'])
+    if ((await stat(dir).catch(() => null))?.dev !== used) return mkdtemp(join(dir, 'shardwright-binlog-')).catch(() => null)
+  return null
 }

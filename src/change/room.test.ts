@@ -5,13 +5,15 @@ import { steadyRate } from './room-look.ts'
 import { connectionsNeeded, roomFindings, type RoomQuestion } from './room.ts'
 
 const place = (freeBytes: number | null, device = 'a'): Place => ({ dir: '/data', disk: freeBytes === null ? null : { freeBytes, device } })
+/** The binlog lies beside the data, unless said. */
 const room = (change: Partial<ServerRoom> = {}): ServerRoom => ({
   data: place(100e9),
-  binlog: place(100e9),
+  binlog: change.data ?? place(100e9),
   connectionsMax: 500,
   connectionsNow: 10,
   connectionsPeak: 20,
   binlogBytesMax: null,
+  binlogPacked: false,
   ...change,
 })
 const sources = [{ shard: '-', serverId: 's' }]
@@ -49,13 +51,42 @@ test('disks that cannot hold half of the rows are refused, one that cannot hold 
   assert.match(notes({}), /room on t1, t2: 100 GB are free in \/data/)
   const both = (bytes: number): Parameters<typeof question>[0] => ({ t1: { data: place(bytes) }, t2: { data: place(bytes) } })
   assert.match(notes(both(70e9)), /room on t1, t2 is short: 70 GB are free in \/data, about 40 GB/)
-  assert.deepEqual(errors(both(30e9)), [], 'the server may count pages that deletes have emptied')
-  assert.match(notes(both(30e9)), /room on t1, t2 is short: 30 GB are free/)
+  assert.deepEqual(errors(both(41e9)), [], 'the server may count pages that deletes have emptied')
+  assert.match(notes(both(41e9)), /room on t1, t2 is short: 41 GB are free/)
   assert.match(errors(both(19e9)).join(), /^19 GB are free on t1, t2 in \/data, and about 40 GB of rows come there/)
+  assert.match(errors(both(39e9)).join(), /^39 GB are free on t1, t2 in \/data, and about 40 GB of rows and 40 GB of binlog come there/)
   const apart = (a: number, b: number): Parameters<typeof question>[0] => ({ t1: { data: place(a, 'b') }, t2: { data: place(b, 'c') } })
-  assert.deepEqual(errors(apart(30e9, 1e9)), [])
-  assert.match(notes(apart(30e9, 1e9)), /room on t1 is short: .*about 20 GB.*\nroom on t2 is short: 1000 MB are free .*about 20 GB/)
+  assert.deepEqual(errors(apart(39e9, 1e9)), [])
+  assert.match(notes(apart(39e9, 1e9)), /room on t1 is short: .*about 20 GB.*\nroom on t2 is short: 1000 MB are free .*about 20 GB/)
   assert.match(errors(apart(10e9, 9e9)).join(), /^19 GB are free on t1, t2/)
+})
+
+test('a binlog that lies on another disk than the data is looked at there: what the copy writes of it has to fit', () => {
+  const apart = (data: number, log: number, change: Partial<ServerRoom> = {}): Parameters<typeof question>[0] => ({
+    t1: { data: place(data, 'd'), binlog: { ...place(log, 'l'), dir: '/log' }, ...change },
+    t2: { data: place(data, 'd'), binlog: { ...place(log, 'l'), dir: '/log' }, ...change },
+  })
+  assert.deepEqual(errors(apart(100e9, 100e9)), [])
+  assert.match(
+    notes(apart(100e9, 100e9)),
+    /room on t1, t2: 100 GB are free in \/data\nroom for the binlog of t1, t2, as a target: 100 GB are free in \/log/,
+  )
+  assert.match(notes(apart(45e9, 45e9)), /room on t1, t2: 45 GB/, 'rows alone are no more than that')
+  assert.match(
+    notes(apart(100e9, 30e9)),
+    /room for the binlog of t1, t2, as a target, is short: 30 GB are free in \/log, about 40 GB of it/,
+  )
+  assert.match(errors(apart(100e9, 19e9)).join(), /^19 GB are free on t1, t2 in \/log, and about 40 GB of binlog come there/)
+  assert.match(errors(apart(19e9, 100e9)).join(), /^19 GB are free on t1, t2 in \/data, and about 40 GB of rows come there/)
+  // What is purged by its size, or compressed, may need less.
+  const limited = { binlogBytesMax: { setting: 'max_binlog_total_size', bytes: 5e9 } }
+  assert.deepEqual(errors(apart(100e9, 11e9, limited)), [])
+  assert.match(errors(apart(100e9, 9e9, limited)).join(), /about 10 GB of binlog come there/)
+  assert.deepEqual(errors(apart(100e9, 1e9, { binlogPacked: true })), [])
+  assert.match(notes(apart(100e9, 1e9, { binlogPacked: true })), /is short: 1000 MB are free in \/log/)
+  const unseen = { t1: { data: place(100e9), binlog: place(null) } }
+  assert.deepEqual(errors(unseen), [])
+  assert.match(notes(unseen), /room for the binlog of t1 is unknown: a copy writes about 20 GB of it; look at what df says there of \/data/)
 })
 
 test('of uneven ranges the rows that come to a server go by their width, and nothing is refused for it', () => {
@@ -66,8 +97,8 @@ test('of uneven ranges the rows that come to a server go by their width, and not
   const uneven = { dataBytes: 500e9, targets: wide, t1: { data: place(1_200e9, 'b') }, t2: { data: place(100e9, 'c') } }
   assert.deepEqual(errors(uneven), [], 'half of 500 GB by number')
   assert.match(notes(uneven), /room on t1: 1200 GB .*\nroom on t2: 100 GB are free/)
-  const short = { ...uneven, t1: { data: place(300e9, 'b') } }
-  assert.match(notes(short), /room on t1 is short: 300 GB are free in \/data, about 469 GB/)
+  const short = { ...uneven, t1: { data: place(450e9, 'b') } }
+  assert.match(notes(short), /room on t1 is short: 450 GB are free in \/data, about 469 GB/)
 })
 
 test('a disk that cannot be seen is unknown, with what to look at; so is where servers are to be made, unless that is known', () => {
@@ -79,14 +110,14 @@ test('a disk that cannot be seen is unknown, with what to look at; so is where s
 })
 
 test('connections: what lanes, readers, the binlog’s readers, vdiff and control take on a server, in both directions, must be left', () => {
-  // vdiff and control 12; as a source 4 and 2 readers; four streams back, each with 4 lanes and 2 more.
-  assert.equal(connectionsNeeded('s', sources, targets), 12 + 6 + 4 * 6)
+  // vdiff and control 13; as a source 4 and 2 readers; four streams back, each with 4 lanes and 2 more.
+  assert.equal(connectionsNeeded('s', sources, targets), 13 + 6 + 4 * 6)
   // Two shards: 2 lanes each and 2 more, and each is read for the way back.
-  assert.equal(connectionsNeeded('t1', sources, targets), 12 + 2 * 4 + 2 * 4)
-  assert.match(errors({ s: { connectionsMax: 51 } }).join(), /s takes 51 connections, of which 10 are open, and the move takes up to 42/)
-  assert.deepEqual(errors({ s: { connectionsMax: 52 } }), [])
-  assert.match(notes({ s: { connectionsMax: 60 } }), /s takes 60 connections .* and has had 20 at once: the move takes up to 42/)
-  assert.doesNotMatch(notes({ s: { connectionsMax: 62 } }), /connections/)
+  assert.equal(connectionsNeeded('t1', sources, targets), 13 + 2 * 4 + 2 * 4)
+  assert.match(errors({ s: { connectionsMax: 52 } }).join(), /s takes 52 connections, of which 10 are open, and the move takes up to 43/)
+  assert.deepEqual(errors({ s: { connectionsMax: 53 } }), [])
+  assert.match(notes({ s: { connectionsMax: 60 } }), /s takes 60 connections .* and has had 20 at once: the move takes up to 43/)
+  assert.doesNotMatch(notes({ s: { connectionsMax: 63 } }), /connections/)
 })
 
 test('binlog: a source whose disk, or whose own limit, is full within ten minutes of what it writes now is refused', () => {

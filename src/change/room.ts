@@ -14,7 +14,7 @@ export type RoomSide = readonly { readonly shard: string; readonly serverId: str
 /** `bytesPerSecond`: as it is written just now. `retentionS` 0: it is never purged by its age. */
 export type BinlogUse = { readonly bytesPerSecond: number; readonly bytesNow: number; readonly retentionS: number }
 
-/** `room` null: it could not be asked. `binlog` null: it was not looked at, as that of a server that is only a target. */
+/** `room` null: it could not be asked. `binlog` null: how fast it is written was not looked at, as of a server that is only a target; where it lies, `room` says. */
 export type RoomOf = { readonly serverId: string; readonly room: ServerRoom | null; readonly binlog: BinlogUse | null }
 
 export type RoomQuestion = {
@@ -27,8 +27,8 @@ export type RoomQuestion = {
   readonly dataBytes: number
 }
 
-/** A vdiff's sessions on a server, and what the controller keeps there. */
-const vdiffSessions = 8
+/** A vdiff's sessions on a server (those of `verify/sessions.ts`, one that locks, one that repairs), and what the controller keeps there. */
+const vdiffSessions = 9
 const controlSessions = 4
 /** A stream's on its source: markers, questions, the binlog, a statement of DDL; on a target, beside its lanes: one for XA, questions. */
 const sourceSessions = 4
@@ -63,48 +63,123 @@ export function roomFindings(question: RoomQuestion): { errors: SwError[]; notes
 
 type Findings = { errors: SwError[]; notes: string[] }
 
+/** What a target puts on one disk: rows, and the binlog of them, which a copy writes too and which is about as large. */
+type Use = {
+  readonly serverId: string
+  readonly what: 'rows' | 'binlog'
+  readonly place: Place
+  readonly bytes: number
+  readonly least: number
+}
+type Disk = { readonly freeBytes: number; readonly uses: readonly Use[] }
+
 /**
- * What comes to one disk, with how many servers on it, is added up, by the width of the ranges. That is a guess: a vindex need not spread rows evenly, and the server's figure counts
- * pages that deletes have emptied, and no secondary keys. So it is refused only where half of all rows has no room on all disks together.
+ * What comes to one disk, of how many servers and of what, is added up, by the width of the ranges. That is a guess: a vindex need not spread rows evenly, and the server's figure counts
+ * pages that deletes have emptied, and no secondary keys. So it is refused only where half of all rows, or the binlog of half of them, or both, have no room on all disks together that they go to. (`least` says what surely
+ * comes: of binlog nothing where the server packs it.)
  */
-function diskFindings({ targets, rooms, made, dataBytes }: RoomQuestion): Findings {
+function diskFindings(question: RoomQuestion): Findings {
+  const { targets, dataBytes } = question
   const notes: string[] = []
   const servers = [...new Set(targets.map(({ serverId }) => serverId))]
   const all = targets.reduce((sum, { shard }) => sum + widthOf(shard), 0)
   const share = (serverId: string): number =>
     targets.reduce((sum, target) => sum + (target.serverId === serverId ? (dataBytes * widthOf(target.shard)) / all : 0), 0)
-  const disks = new Map<string, { place: Place; freeBytes: number; servers: string[]; bytes: number }>()
-  let unknown = false
+  const uses: Use[] = []
+  const unseen = new Set<Use['what']>()
   for (const serverId of servers) {
-    const place = made.servers.includes(serverId) ? made.place : (rooms.find((one) => one.serverId === serverId)?.room?.data ?? null)
-    const disk = place?.disk ?? null
-    if (place === null || disk === null) {
-      const where = place === null ? 'the disk that it keeps its data on' : `what df says there of ${place.dir}`
-      notes.push(
-        `room on ${serverId} is unknown: it takes about ${megabytes(share(serverId))} of rows, and as much of binlog; look at ${where}`,
-      )
-      unknown = true
+    const { data, binlog, binlogBytesMax, packed } = placesOf(question, serverId)
+    const rows = share(serverId)
+    const logged = Math.min(rows, binlogBytesMax ?? Infinity)
+    if (data?.disk == null) {
+      const where = data === null ? 'the disk that it keeps its data on' : `what df says there of ${data.dir}`
+      notes.push(`room on ${serverId} is unknown: it takes about ${megabytes(rows)} of rows, and as much of binlog; look at ${where}`)
+      unseen.add('rows').add('binlog')
       continue
     }
-    const known = disks.get(disk.device) ?? { place, freeBytes: disk.freeBytes, servers: [], bytes: 0 }
-    disks.set(disk.device, { ...known, servers: [...known.servers, serverId], bytes: known.bytes + share(serverId) })
-  }
-  const freeOnAll = [...disks.values()].reduce((sum, { freeBytes }) => sum + freeBytes, 0)
-  if (!unknown && freeOnAll < dataBytes / 2) {
-    const dir = [...new Set([...disks.values()].map(({ place }) => place.dir))].join(', ')
-    const facts = { server: servers.join(', '), dir, free: megabytes(freeOnAll), needed: megabytes(dataBytes) }
-    return { errors: [roomErrors.noRoom(facts)], notes }
-  }
-  for (const { place, freeBytes, servers: names, bytes } of disks.values()) {
-    const server = names.join(', ')
-    const free = megabytes(freeBytes)
-    if (freeBytes < 2 * bytes)
+    uses.push({ serverId, what: 'rows', place: data, bytes: rows, least: rows / 2 })
+    if (binlog?.disk == null) {
       notes.push(
-        `room on ${server} is short: ${free} are free in ${place.dir}, about ${megabytes(bytes)} of rows come there, and as much of binlog`,
+        `room for the binlog of ${serverId} is unknown: a copy writes about ${megabytes(logged)} of it; look at ${binlog === null ? 'the disk that it keeps it on' : `what df says there of ${binlog.dir}`}`,
       )
-    else notes.push(`room on ${server}: ${free} are free in ${place.dir}`)
+      unseen.add('binlog')
+    } else uses.push({ serverId, what: 'binlog', place: binlog, bytes: logged, least: packed ? 0 : Math.min(rows / 2, logged) })
+  }
+  const refused = refusedUses(uses, unseen)
+  if (refused !== null) return { errors: [refused], notes }
+  for (const { freeBytes, uses: here } of disksOf(uses).values()) {
+    const ofRows = here.filter(({ what }) => what === 'rows')
+    const ofBinlog = here.filter(({ what }) => what === 'binlog')
+    const [first] = ofRows.length > 0 ? ofRows : ofBinlog
+    const server = names(ofRows.length > 0 ? ofRows : ofBinlog)
+    const free = `${megabytes(freeBytes)} are free in ${first?.place.dir}`
+    const short = freeBytes < sumOf(here, 'bytes')
+    const room = ofRows.length > 0 ? `room on ${server}` : `room for the binlog of ${server}, as a target`
+    if (!short) notes.push(`${room}: ${free}`)
+    else if (ofRows.length === 0)
+      notes.push(`${room}, is short: ${free}, about ${megabytes(sumOf(ofBinlog, 'bytes'))} of it are written while rows are copied`)
+    else {
+      const rows = sumOf(ofRows, 'bytes')
+      const logged = sumOf(ofBinlog, 'bytes')
+      const beside = logged === 0 ? '' : logged === rows ? ', and as much of binlog' : `, and ${megabytes(logged)} of binlog`
+      notes.push(`${room} is short: ${free}, about ${megabytes(rows)} of rows come there${beside}`)
+    }
   }
   return { errors: [], notes }
+}
+
+/** `packed`: the server compresses its binlog, by how much nobody knows beforehand. */
+type Places = { data: Place | null; binlog: Place | null; binlogBytesMax: number | null; packed: boolean }
+
+/** A server that is still to be made has its binlog beside its data. */
+function placesOf({ rooms, made }: RoomQuestion, serverId: string): Places {
+  if (made.servers.includes(serverId)) return { data: made.place, binlog: made.place, binlogBytesMax: null, packed: false }
+  const room = rooms.find((one) => one.serverId === serverId)?.room ?? null
+  if (room === null) return { data: null, binlog: null, binlogBytesMax: null, packed: false }
+  return { data: room.data, binlog: room.binlog, binlogBytesMax: room.binlogBytesMax?.bytes ?? null, packed: room.binlogPacked }
+}
+
+/** Rows on their disks, binlogs on theirs, and both on all. */
+function refusedUses(uses: readonly Use[], unseen: ReadonlySet<Use['what']>): SwError | null {
+  for (const kinds of [['rows'], ['binlog'], ['rows', 'binlog']] as const) {
+    const own = uses.filter(({ what }) => kinds.some((kind) => kind === what))
+    if (own.length === 0 || kinds.some((kind) => unseen.has(kind))) continue
+    const free = [...disksOf(own).values()].reduce((sum, { freeBytes }) => sum + freeBytes, 0)
+    if (free >= sumOf(own, 'least')) continue
+    const dir = [...new Set(own.map(({ place }) => place.dir))].join(', ')
+    const needed = kinds
+      .map(
+        (kind) =>
+          `${megabytes(
+            sumOf(
+              own.filter(({ what }) => what === kind),
+              'bytes',
+            ),
+          )} of ${kind}`,
+      )
+      .join(' and ')
+    return roomErrors.noRoom({ server: names(own), dir, free: megabytes(free), needed })
+  }
+  return null
+}
+
+function disksOf(uses: readonly Use[]): Map<string, Disk> {
+  const disks = new Map<string, Disk>()
+  for (const use of uses) {
+    const { disk } = use.place
+    if (disk === null) continue
+    const known = disks.get(disk.device) ?? { freeBytes: disk.freeBytes, uses: [] }
+    disks.set(disk.device, { ...known, uses: [...known.uses, use] })
+  }
+  return disks
+}
+
+function sumOf(uses: readonly Use[], figure: 'bytes' | 'least'): number {
+  return uses.reduce((sum, use) => sum + use[figure], 0)
+}
+
+function names(uses: readonly Use[]): string {
+  return [...new Set(uses.map(({ serverId }) => serverId))].join(', ')
 }
 
 /** Of all keyspace ids, from 0 to 1. */

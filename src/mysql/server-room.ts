@@ -22,9 +22,12 @@ export type ServerRoom = {
   readonly connectionsPeak: number
   /** Of all binlogs together, where the server has such a limit. */
   readonly binlogBytesMax: { readonly setting: string; readonly bytes: number } | null
+  /** What it writes to its binlog it compresses. */
+  readonly binlogPacked: boolean
 }
 
 const limits = ['max_binlog_total_size', 'binlog_space_limit']
+const packing = ['binlog_transaction_compression', 'log_bin_compress']
 
 /** `dataDir`: of a server that we made. */
 export async function readServerRoom(
@@ -34,7 +37,7 @@ export async function readServerRoom(
   const here = server.dataDir !== null || (await isHere(connection, server.host))
   const variables = await named(
     connection,
-    `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${limits.map((name) => `'${name}'`).join(', ')})`,
+    `SHOW GLOBAL VARIABLES WHERE Variable_name IN (${[...limits, ...packing].map((name) => `'${name}'`).join(', ')})`,
   )
   const status = await named(connection, "SHOW GLOBAL STATUS WHERE Variable_name IN ('Threads_connected', 'Max_used_connections')")
   const datadir = (await connection.value('SELECT @@GLOBAL.datadir')) ?? ''
@@ -48,6 +51,7 @@ export async function readServerRoom(
     connectionsNow: Number(status.get('Threads_connected') ?? 0),
     connectionsPeak: Number(status.get('Max_used_connections') ?? 0),
     binlogBytesMax: setting === undefined ? null : { setting, bytes: Number(variables.get(setting)) },
+    binlogPacked: packing.some((name) => variables.get(name) === 'ON'),
   }
 }
 
