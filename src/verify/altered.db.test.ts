@@ -201,4 +201,16 @@ besideEachOther('tables that are altered while they are compared', (flavour) => 
     const lacking = await again.done
     assert.deepEqual([lacking.state, lacking.error?.code], ['failed', 'SW-VERIFY-003'])
   })
+
+  test(`vdiff of several sources on ${flavour}: a column that one of them has and another lacks is told, and not left out`, async () => {
+    const options = { flavour, sources: ['-80', '80-'], targets: ['-'], onDdl: 'ignore' as const }
+    await using world = await VerifyWorld.create(options, servers)
+    await world.start()
+    await world.t.query(`ALTER TABLE ${world.on(world.targets, '-', 'item')} ADD COLUMN c INT NULL`)
+    await world.s.query(`ALTER TABLE ${world.on(world.sources, '80-', 'item')} ADD COLUMN c INT NULL`)
+    const lacking = await world.vdiff()
+    assert.deepEqual([lacking.error?.code, lacking.error?.what], ['SW-VERIFY-003', 'column c of table item is missing on -80'])
+    await world.s.query(`ALTER TABLE ${world.on(world.sources, '-80', 'item')} ADD COLUMN c INT NULL`)
+    assert.deepEqual([(await world.vdiff()).state], ['clean'])
+  })
 })

@@ -186,11 +186,11 @@ async function compareTables(options: AttemptOptions, progress: VdiffProgress, s
   const mayLock = (): Promise<void> => stableRouting(store, keyspace, streams, clock, signal, (what) => (progress.waiting = what))
   const queue = planned.filter(({ comparison: { plan, group } }) => progress.cursor(plan.name, group.name) !== 'done')
   const next = async (): Promise<void> => {
-    for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+    for (let first = queue.shift(); first !== undefined; first = queue.shift()) {
       await compareTable({
         ...options,
         moved: new Set(feeding.flatMap((stream) => stream.tables).map((table) => table.name)),
-        planned: next,
+        planned: first,
         sessions,
         reports,
         progress,
