@@ -277,4 +277,12 @@ export const auditMutations: readonly Mutation[] = [
     name: '1.6: merges: sources whose columns, keys or unique keys differ are told, by what differs; ${flavour}',
     fails: /./,
   },
+  {
+    rule: '2 repair writes only where the table is what it was planned as',
+    file: 'src/verify/repair.ts',
+    edits: [['await this.#asPlanned([...this.#comparison.group.sources, side.ref])', 'await Promise.resolve()']],
+    test: 'src/verify/repair.db.test.ts',
+    name: 'only with the right to write, and only while the source',
+    fails: /Missing expected rejection/,
+  },
 ]

@@ -372,12 +372,7 @@ const verification: Mutation[] = [
   {
     rule: '2 repair writes only while the source’s rows are locked',
     file: 'src/verify/repair.ts',
-    edits: [
-      [
-        'await writer.lane.transaction(statements, stillLocked)',
-        'await writer.lane.transaction(statements, stillLocked.length > 9 ? stillLocked : undefined)',
-      ],
-    ],
+    edits: [['await stillLocked()', 'await Promise.resolve(stillLocked)']],
     test: 'src/verify/repair.db.test.ts',
     name: 'only with the right to write, and only while the source',
     fails: /./,
