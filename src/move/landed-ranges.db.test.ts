@@ -154,8 +154,13 @@ async function untilCalm(world: World, { workflowUid, uid }: StreamRecord, read:
   }
 }
 
-/** Rows of ranges that stand on both targets. */
+/** Rows of ranges that stand on both targets, when the servers have executed what they had been sent by the run that was killed: a COMMIT among it may land a range that nobody was told of. */
 async function landedEverywhere(world: World, uid: string): Promise<number> {
+  const others = 'SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID()'
+  for (const start = performance.now(); Number(await world.t.value(others)) > 0;) {
+    assert.ok(performance.now() - start < 60_000, 'sessions of the run stay')
+    await new Promise((resolve) => setTimeout(resolve, 10))
+  }
   const rows = await world.t.allText(
     `SELECT target_uid AS t, COALESCE(first_path, path) AS f, path AS p, row_count AS n FROM _shardwright.move_chunk WHERE stream_uid = '${uid}'`,
   )
