@@ -4,9 +4,11 @@ import { after, test } from 'node:test'
 import assert from 'node:assert/strict'
 import { connect } from '../mysql/connect.ts'
 import { currentPosition } from '../binlog/position.ts'
+import { positionContains } from '../binlog/within.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Failpoints } from './crash-points.ts'
+import { readSeen } from './seen.ts'
 import { ensureMoveTables, forgetStreams, readTarget, seedPosition } from './tables.ts'
 import { holdAt } from './testkit/kill-at.ts'
 import { fill, itemTable, workload, World } from './testkit/world.ts'
@@ -84,6 +86,38 @@ for (const flavour of flavours()) {
     await world.drain(record.uid)
     await world.assertEqual()
     await again.stop()
+  })
+
+  test(`1.10 on ${flavour}: what an earlier version had read, and did not store, is taken for all that the source has`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, on())
+    await fill(world, 0, 10, 10)
+    const record = world.record(0)
+    let running = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.drain(record.uid)
+    await running.stop()
+    const seen = (): Promise<string[]> => readSeen(world.t, record.uid, world.targetRefs[0]!.uid)
+    const { position = '' } = (await readTarget(world.t, record.uid, world.targetRefs[0]!.uid)) ?? {}
+    const shows = (await seen()).filter((one) => !positionContains(position, one))
+    assert.deepEqual(shows, [], 'all that was read is applied and stored')
+    await world.t.query(`DROP TABLE _shardwright.move_seen`)
+    await world.s.query('UPDATE item SET v = v + 1')
+    const there = await currentPosition(world.s)
+    world.reports.clear()
+    running = world.start(record)
+    await world.untilRunning(record.uid)
+    const [all = ''] = await seen()
+    await world.drain(record.uid)
+    await running.stop()
+    assert.ok(positionContains(all, there), `${all} is to contain ${there}`)
+    // From then on it is known.
+    world.reports.clear()
+    running = world.start(record)
+    await world.untilRunning(record.uid)
+    assert.equal((await seen()).includes(all), false)
+    await world.drain(record.uid)
+    assert.equal(await world.assertEqual(), 10)
+    await running.stop()
   })
 
   test(`1.12 on ${flavour}: a row with id 0 keeps it, by copy and by tail, in a table that counts ids by itself`, async () => {

@@ -188,6 +188,8 @@ async function endDdlSessions(conn: Connection, workflowUid: string, clock: Cloc
 /** Takes a start back of which nothing has come yet. */
 export async function forgetStart(conn: Connection, streamUid: string, targetUid: string): Promise<void> {
   await conn.query(`DELETE FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`)
+  // Nor does anything show of what was read: the next start may be on another server.
+  await conn.query(`DELETE FROM ${moveSchema}.move_seen WHERE ${streamWhere(streamUid, targetUid)}`)
 }
 
 export type Coordinate = { readonly marker: number; readonly groups: number }
