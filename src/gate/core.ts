@@ -16,6 +16,7 @@ import type { GateCatalog } from './catalog.ts'
 import type { Sweeps } from './lookup-sweep.ts'
 import type { Planner } from './plan/planner.ts'
 import type { Pools } from './pools.ts'
+import type { ServerClocks } from './server-clocks.ts'
 import type { ServerModes } from './server-modes.ts'
 import { Shapes } from './shapes.ts'
 import type { Sequences } from './sequences.ts'
@@ -46,6 +47,7 @@ export class Core {
   readonly holds: Holds
   readonly membership: Membership
   readonly modes: ServerModes
+  readonly clocks: ServerClocks
   readonly pools: Pools
   readonly stats: Stats
   readonly reads: BranchReads
@@ -69,6 +71,7 @@ export class Core {
     holds: Holds
     membership: Membership
     modes: ServerModes
+    clocks: ServerClocks
     pools: Pools
     stats: Stats
     reads: BranchReads
@@ -82,6 +85,7 @@ export class Core {
     this.holds = parts.holds
     this.membership = parts.membership
     this.modes = parts.modes
+    this.clocks = parts.clocks
     this.pools = parts.pools
     this.stats = parts.stats
     this.reads = parts.reads

@@ -30,6 +30,7 @@ import { errorFrame } from './replies.ts'
 import { ReplicaHealth, type ReportedStream } from './replica-health.ts'
 import { ReadFigures } from './read-figures.ts'
 import { ReadSampler } from './read-sampler.ts'
+import { ServerClocks } from './server-clocks.ts'
 import { ServerModes } from './server-modes.ts'
 import { Sequences } from './sequences.ts'
 import { Sweeps } from './lookup-sweep.ts'
@@ -108,7 +109,8 @@ export class Gate {
       connectTimeoutMs: config.connectTimeoutMs,
       streams: () => reportedStreams(store),
     })
-    const modes = new ServerModes({ clock, log, connectTimeoutMs: config.connectTimeoutMs, view: () => watch.view })
+    const clocks = new ServerClocks(clock, log)
+    const modes = new ServerModes({ clock, log, connectTimeoutMs: config.connectTimeoutMs, view: () => watch.view, clocks })
     const pools = new Pools(config, clock, health, modes)
     const reads = new BranchReads({
       clock,
@@ -119,7 +121,7 @@ export class Gate {
       acknowledge: (key, version) => membership.acknowledge(key, version, 0),
     })
     this.#health = health
-    this.#core = new Core({ config, clock, log, watch, holds, membership, modes, pools, stats, reads })
+    this.#core = new Core({ config, clock, log, watch, holds, membership, modes, clocks, pools, stats, reads })
     this.#core.catalog = new GateCatalog(this.#core)
     this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)

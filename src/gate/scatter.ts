@@ -201,7 +201,7 @@ export class Scatter {
     const leave = typeof given === 'function' ? await this.#runner.roomBeside(on, oneOfEachServer(concerned)) : null
     on.busy = true
     // A column may take the time by itself: every write over several shards has one instant.
-    const instant = instantOf(this.#runner.settings, this.#core.clock.nowMs())
+    const instant = instantOf(this.#runner.settings, this.#core.clocks, concerned)
     const results: OkResult[] = []
     const listed: Warning[][] = []
     const done: Branch[] = []

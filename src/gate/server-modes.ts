@@ -12,6 +12,7 @@ import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ServerRecord } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
+import type { ServerClocks } from './server-clocks.ts'
 import { modesIn, readingModes, type ReadingMode, type SqlModeDefault, type Undecided } from './sql-mode.ts'
 import type { View } from './view.ts'
 
@@ -27,6 +28,7 @@ export class ServerModes implements SqlModeDefault {
   readonly #log: Log
   readonly #timeoutMs: number
   readonly #view: () => View
+  readonly #clocks: ServerClocks
   /** Of a server: it has been told that its default differs. */
   readonly #told = new Set<string>()
   #reading: readonly string[] = []
@@ -36,11 +38,12 @@ export class ServerModes implements SqlModeDefault {
   text = ''
   undecided: Undecided | null = { modes: readingModes, why: 'no server has told it yet' }
 
-  constructor(options: { clock: Clock; log: Log; connectTimeoutMs: number; view: () => View }) {
+  constructor(options: { clock: Clock; log: Log; connectTimeoutMs: number; view: () => View; clocks: ServerClocks }) {
     this.#clock = options.clock
     this.#log = options.log
     this.#timeoutMs = options.connectTimeoutMs
     this.#view = options.view
+    this.#clocks = options.clocks
   }
 
   /** Servers are to be asked before a statement is read. */
@@ -71,17 +74,17 @@ export class ServerModes implements SqlModeDefault {
     const { user, password } = account
     const connection = await connect({ ...placeOfServer(server), user, password, connectTimeoutMs: this.#timeoutMs })
     try {
-      return await this.#modeOf(connection)
+      return await this.#modeOf(connection, server)
     } finally {
       void connection.close().catch(() => {})
     }
   }
 
   /** A server that is silent is given up. */
-  async #modeOf(connection: Connection): Promise<string> {
+  async #modeOf(connection: Connection, server: ServerRecord): Promise<string> {
     const late = setTimeout(() => connection.destroy(), this.#timeoutMs)
     try {
-      return (await connection.value('SELECT @@sql_mode')) ?? ''
+      return (await this.#clocks.ask(server.id, connection, '@@sql_mode')) ?? ''
     } finally {
       clearTimeout(late)
     }
@@ -111,7 +114,7 @@ export class ServerModes implements SqlModeDefault {
    * @param own for statements of the gate's own, which are written for none of these modes
    */
   async settle(connection: Connection, server: ServerRecord, afterReset: string[], own: boolean): Promise<void> {
-    const has = await this.#modeOf(connection)
+    const has = await this.#modeOf(connection, server)
     if (!this.#known) await this.learn()
     this.#adopt(new Map([[server.id, modesIn(has)]]))
     const wanted = own ? [] : this.#reading

@@ -217,7 +217,8 @@ export class SeveralShards {
   }
 
   #instant(plan: RoutedPlan): string | null {
-    return plan.instant === true ? instantOf(this.#runner.settings, this.#core.clock.nowMs()) : null
+    if (plan.instant !== true) return null
+    return instantOf(this.#runner.settings, this.#core.clocks, this.#core.watch.view.keyspaces.get(plan.keyspace)?.shards ?? [])
   }
 
   /** Its answers can't be merged here: known from an earlier execution, or HAVING is read otherwise than it was planned (NOT a > b as (NOT a) > b). */

@@ -103,6 +103,7 @@ export class XaRecovery {
     const backend = await innerConnection(this.#core, shard)
     within.uses(backend.connection)
     try {
+      await this.#core.clocks.ask(shard.server.id, backend.connection)
       const all = (await flavourOf(backend.connection).xaRecover(backend.connection))
         .map(({ gtrid, bqual }) => ({ gtrid: gtrid.toString('latin1'), xid: xidText(gtrid, bqual) }))
         .filter(({ gtrid }) => gtrid.startsWith(xaPrefix))
