@@ -286,6 +286,37 @@ export const writing: readonly Refusal[] = [
     },
   },
   {
+    what: 'LAST_INSERT_ID(value)',
+    why: 'it belongs to one server connection',
+    statements: {
+      'UPDATE users SET age = LAST_INSERT_ID(age + 1) WHERE id = 1': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'DELETE … RETURNING over several shards',
+    why: 'rows come from several shards: select them FOR UPDATE, and delete them',
+    on: 'mariadb',
+    statements: {
+      'DELETE FROM users WHERE age = 4711 RETURNING id': 'SW-GATE-100',
+    },
+  },
+  {
+    what: 'DO, CREATE TEMPORARY TABLE, and LOAD DATA',
+    why: 'they belong to one server, or to one server connection',
+    statements: {
+      'DO SLEEP(0)': 'SW-GATE-100',
+      'CREATE TEMPORARY TABLE aside (id INT)': 'SW-GATE-012',
+    },
+  },
+  {
+    what: 'CREATE, ALTER and DROP USER and ROLE, CREATE and DROP DATABASE, SERVER, TABLESPACE and their like',
+    why: "accounts are those of the shards' servers, which clients do not use (`shardwright user`), and schemas are made and removed with the shards (`shardwright keyspace`)",
+    statements: {
+      'CREATE DATABASE aside': 'SW-GATE-100',
+      'DROP USER IF EXISTS nobody_at_all': 'SW-GATE-100',
+    },
+  },
+  {
     what: 'CREATE TABLE … SELECT',
     why: 'each shard would fill its table from its own rows',
     statements: {

@@ -391,9 +391,9 @@ export const gateErrors = defineErrors('GATE', {
   partialDdl: {
     number: 208,
     class: 'unknown',
-    what: 'the statement was done on {done} and failed on {failed}: {cause}',
+    what: 'the statement was done on {done}, {rest}and failed on {failed}: {cause}',
     why: 'changes of tables can not be rolled back, and shards take them one after the other',
-    fix: 'repair {failed} and repeat the statement there, or undo it on {done}',
+    fix: 'put right what {failed} says, then repeat the statement where shards that have it take it again (IF NOT EXISTS, IF EXISTS), else undo it on {done} and repeat it',
   },
   partlyDone: {
     number: 209,

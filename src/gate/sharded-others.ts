@@ -4,6 +4,7 @@ import { requireRole } from './admission.ts'
 import type { Column } from '../mysql/connection.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { collation } from '../wire/column-types.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
@@ -210,6 +211,7 @@ export class OtherStatements {
   /** To every shard, in key order; what failed half way is told with where it stands. */
   async ddl(plan: DdlPlan, e: Execution): Promise<void> {
     if (plan.temporary) throw this.#context.unsupported('CREATE TEMPORARY TABLE')
+    refuseOfServers(plan)
     await this.#context.runner.commit()
     const keyspace = await this.#context.core.ready(plan.keyspace, e.signal)
     requireRole(keyspace, null, 'write')
@@ -232,7 +234,7 @@ export class OtherStatements {
       part.shard.traffic.writes++
       try {
         const backend = await this.#context.runner.connections.openPlain(part.shard)
-        // Its default schema may be the one that is dropped.
+        // What its default character set is.
         if (plan.object === 'DATABASE') backend.dirty = true
         try {
           await marked(this.#context.scatter, backend.connection, 'write', async () => {
@@ -247,8 +249,14 @@ export class OtherStatements {
       } catch (error) {
         if (redefines) await tellOthers(this.#context.core, keyspace.name)
         if (done.length === 0) throw error
+        const rest = parts.slice(done.length + 1).map(({ shard }) => shard.name)
         throw gateErrors.partialDdl(
-          { done: done.join(', '), failed: part.shard.name, cause: error instanceof Error ? error.message : String(error) },
+          {
+            done: done.join(', '),
+            failed: part.shard.name,
+            rest: rest.length === 0 ? '' : `not begun on ${rest.join(', ')}, `,
+            cause: error instanceof ServerError ? error.serverMessage : error instanceof Error ? error.message : String(error),
+          },
           error,
         )
       } finally {
@@ -278,6 +286,29 @@ export class OtherStatements {
     if (table !== undefined) requireHarmless(table, entry, { ...made.trigger, name }, info?.functions)
   }
 }
+
+/** What is no table's concerns the servers that the shards stand on, of which several may be one. Errors: SW-GATE-100. */
+function refuseOfServers({ object, verb, names }: DdlPlan): void {
+  if (object === 'USER' || object === 'ROLE')
+    throw planErrors.refused({
+      construct: `${verb.toUpperCase()} ${object}`,
+      reason: "it would be an account of the shards' servers, which clients of the gate do not use",
+      instead: `shardwright user create, alter and delete are for the accounts of clients; those of a server are made there`,
+    })
+  if (object === 'DATABASE' && (verb !== 'alter' || names.length > 0))
+    throw planErrors.refused({
+      construct: `${verb.toUpperCase()} DATABASE`,
+      reason: 'a sharded keyspace has a schema for each shard, made and removed with the shard',
+      instead: `shardwright keyspace create and delete${verb === 'alter' ? '; ALTER DATABASE without a name changes that of each shard' : ''}`,
+    })
+  if (ofServers.has(object))
+    throw planErrors.refused({
+      construct: `${verb.toUpperCase()} ${object}`,
+      reason: 'it concerns a server as a whole, and several shards may stand on one',
+      instead: 'run it on the servers themselves',
+    })
+}
+const ofServers = new Set(['SERVER', 'TABLESPACE', 'INSTANCE', 'RESOURCE', 'LOGFILE'])
 
 function cellOf(value: Value): Buffer | null {
   switch (value.type) {
