@@ -5,7 +5,8 @@ import { besideOne, gateOnServer, type GateOnServer } from '../src/gate/testkit/
 import type { Connection } from '../src/mysql/connection.ts'
 import { isServerError } from '../src/mysql/errors.ts'
 import { flavours } from './kit/servers.ts'
-import { reading, routines, sessions, sharding, tables, writing } from './sql-refused.cases.ts'
+import { sessions } from './sql-refused-sessions.cases.ts'
+import { reading, routines, sharding, tables, writing } from './sql-refused.cases.ts'
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
