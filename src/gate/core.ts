@@ -23,6 +23,7 @@ import type { Sequences } from './sequences.ts'
 import type { Stats } from './stats.ts'
 import type { TopologyWatch } from './topology-watch.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
+import type { CopiesOrder } from './copies-order.ts'
 import type { Xa } from './xa.ts'
 
 export type SessionEntry = {
@@ -56,6 +57,7 @@ export class Core {
   planner!: Planner
   sequences!: Sequences
   xa!: Xa
+  copies!: CopiesOrder
   sweeps!: Sweeps
   kills!: Kills
   deadlocks!: Deadlocks

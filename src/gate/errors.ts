@@ -318,6 +318,13 @@ export const gateErrors = defineErrors('GATE', {
     why: 'keyspace {keyspace} has transaction mode `single`: a transaction that touches it is on one shard, of all keyspaces',
     fix: 'keep each transaction to one shard key, change reference tables outside of transactions, or set the mode to `multi` or `xa`',
   },
+  copiesUnordered: {
+    number: 215,
+    class: 'transient',
+    what: 'writers to the reference tables of {shard} could not be put in order: its row of {table} is gone',
+    why: 'whoever writes to a reference table locks a row there first, so that all copies are changed in one order',
+    fix: 'repeat the transaction: the row is made again',
+  },
   deadlock: {
     number: 46,
     class: 'transient',

@@ -16,6 +16,7 @@ import { listRecords } from '../topology/typed.ts'
 import { Accounts } from './accounts.ts'
 import { defaultGateConfig, type GateConfig } from './config.ts'
 import { BranchReads } from './branch-reads.ts'
+import { CopiesOrder } from './copies-order.ts'
 import { Core } from './core.ts'
 import { Deadlocks } from './deadlocks.ts'
 import { gateErrors } from './errors.ts'
@@ -126,6 +127,7 @@ export class Gate {
     this.#core.planner = new Planner(this.#core.catalog)
     this.#core.sequences = new Sequences(this.#core)
     this.#core.xa = new Xa(this.#core)
+    this.#core.copies = new CopiesOrder(this.#core)
     this.#core.sweeps = new Sweeps(this.#core)
     this.#core.kills = new Kills(this.#core, store, id)
     this.#core.deadlocks = new Deadlocks(this.#core, store, id)

@@ -130,6 +130,8 @@ besideEachOther('limits', (flavour) => {
       "UPDATE t SET v = 'x' WHERE v = 'y'",
       "DELETE FROM t WHERE v = 'nothing'",
       'SELECT a.id FROM t a JOIN t b ON a.v = b.id',
+      'SELECT a.id FROM small s JOIN t a ON a.v = s.v',
+      "UPDATE small s JOIN t a ON a.v = s.v SET a.v = 'x'",
     ])
       await failsWith(c.query(sql), 1104, /all 2 shards of shop/)
     await c.query('USE one')

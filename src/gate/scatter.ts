@@ -215,6 +215,7 @@ export class Scatter {
         try {
           // Once a branch: the savepoint is where the whole statement began.
           const first = !done.includes(branch)
+          if (first && copies && concerned.length > 1) await this.#core.copies.enter(branch.backend.connection, part.shard, this.holder)
           if (first) done.push(branch)
           branch.statements++
           const ahead = own === null && first ? [`SAVEPOINT ${ofStatement}`] : []

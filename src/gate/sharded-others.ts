@@ -138,8 +138,7 @@ export class OtherStatements {
         const routed = routePlan(plan, inputs)
         const job =
           routed.gather === undefined ? null : gatherJob(routed.gather, inputs, runner.transaction !== null, 'text', (text) => text)
-        const copies = core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
-        rows = explained(plan, routed, job, keyspace, copies)
+        rows = explained(plan, routed, job, keyspace)
       }
       const columns = [integerColumn('step'), textColumn('what', 80), textColumn('shards', 80), textColumn('text', 4096)]
       client.write(

@@ -95,7 +95,7 @@ export class SeveralShards {
     if (parts.length > 1) refuseEngine(plan)
     const transaction = await this.#runner.currentTransaction()
     // Each shard has a copy of the whole: one tells what was done.
-    const copies = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind === 'reference'
+    const copies = plan.copies === true
     if (parts.length > 1 && keyspace.record.transactionMode === 'single' && (transaction !== null || (plan.effect === 'write' && !copies)))
       throw severalInSingleMode(keyspace, parts)
     if (keeping !== null) await this.#holdLookups(keeping.lookups, e)

@@ -324,8 +324,7 @@ export class Sharded {
 
   #refuseUnbounded(plan: RoutedPlan, routed: Routed<ShardView>, keyspace: KeyspaceView, inputs: RouteInputs<ShardView>): void {
     const reason = unboundedReason(plan, routed, inputs)
-    const kind = this.#core.catalog.keyspace(plan.keyspace)?.vschema.tables.get(plan.tables[0] ?? '')?.kind
-    if (reason === null || kind === 'reference') return
+    if (reason === null || plan.copies === true) return
     throw gateErrors.unboundedScatter({
       shards: keyspace.shards.length,
       keyspace: keyspace.name,

@@ -10,18 +10,9 @@ export type Explained = { readonly what: string; readonly shards: string; readon
 
 export const vexplain = /^\s*VEXPLAIN(?:\s+PLAN)?\s+/i
 
-/**
- * @param job the texts of `routed.gather`
- * @param copies every shard has all rows of the table that is written
- */
-export function explained(
-  plan: RoutedPlan,
-  routed: Routed<ShardView>,
-  job: GatherJob | null,
-  keyspace: KeyspaceView,
-  copies: boolean,
-): Explained[] {
-  const text = noteOf(plan, routed, job, keyspace, copies)
+/** @param job the texts of `routed.gather` */
+export function explained(plan: RoutedPlan, routed: Routed<ShardView>, job: GatherJob | null, keyspace: KeyspaceView): Explained[] {
+  const text = noteOf(plan, routed, job, keyspace)
   const steps = stepsOf(plan, routed, job, keyspace)
   return text === null ? steps : [...steps, { what: 'note', shards: '', text }]
 }
@@ -36,18 +27,13 @@ const instants =
   'each shard is read at an instant of its own: what is written meanwhile may be seen on one and not on another. In a transaction WITH CONSISTENT SNAPSHOT, or REPEATABLE READ, each shard stays at its own'
 
 /** Null: it is as on one server. */
-function noteOf(
-  plan: RoutedPlan,
-  routed: Routed<ShardView>,
-  job: GatherJob | null,
-  keyspace: KeyspaceView,
-  copies: boolean,
-): string | null {
+function noteOf(plan: RoutedPlan, routed: Routed<ShardView>, job: GatherJob | null, keyspace: KeyspaceView): string | null {
   if (keyspace.shards.length < 2) return null
   const { gather, sends } = routed
   const writes = gather === undefined ? plan.effect === 'write' : gather.use.kind !== 'read'
   if (gather === undefined && sends.length < 2) return null
-  if (writes) return commits[copies && keyspace.record.transactionMode === 'single' ? 'multi' : keyspace.record.transactionMode]
+  if (writes)
+    return commits[plan.copies === true && keyspace.record.transactionMode === 'single' ? 'multi' : keyspace.record.transactionMode]
   const read = new Set(gather === undefined ? sends.map(({ shard }) => shard) : (job?.steps.flatMap(({ shards }) => shards) ?? []))
   return read.size < 2 ? null : instants
 }

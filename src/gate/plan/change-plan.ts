@@ -88,6 +88,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     keyed: changed.some((table) => ownedLookups(table).length > 0),
     moved: moved === null ? null : { gather: moved, always: moves },
     unchanged,
+    copies: reference !== undefined,
     tables: analysis.tables.map((table) => table.name),
   }
 }

@@ -40,6 +40,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
     unchanged: [],
     tables: analysis.tables.map((t) => t.name),
     engine: table.columns?.engine ?? null,
+    copies: entry?.kind === 'reference',
   } as const
   const whole = compileText(count, analysis.edits)
   if (entry === undefined) throw planErrors.tableNotInVschema({ table: table.name, keyspace })

@@ -246,6 +246,8 @@ export type RoutedPlan = {
   readonly instant?: boolean
   /** It asks a server about its schemas: a parameter that is the keyspace's name means the shard's database. */
   readonly system?: boolean
+  /** What it changes is a reference table, every copy of it. */
+  readonly copies?: boolean
   /** The tables it names, in the keyspace. */
   readonly tables: readonly string[]
 }
