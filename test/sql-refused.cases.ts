@@ -207,6 +207,15 @@ export const writing: readonly Refusal[] = [
     },
   },
   {
+    what: 'RAND(N) in an UPDATE or DELETE over several shards (a SELECT of it is answered at one place; RAND() and RAND() of a column on each shard)',
+    why: 'its numbers come in their order over all rows, and each shard would begin anew',
+    statements: {
+      'UPDATE users SET age = RAND(3) * 10': 'SW-GATE-100',
+      'UPDATE users SET age = RAND(3) * 10 ORDER BY id LIMIT 2': 'SW-GATE-100',
+      'DELETE FROM users WHERE RAND(3) < 0.5': 'SW-GATE-100',
+    },
+  },
+  {
     what: 'a shard key that is an expression, or left out without a sequence',
     why: 'which shard it is would be known only when a server has computed it',
     statements: {

@@ -202,8 +202,10 @@ export class SessionContext {
       case 'connection-id':
         return integerValue(BigInt(this.client.threadId))
       case 'user':
-      case 'current-user':
         return textValue(`${this.client.user}@${this.client.address}`)
+      case 'current-user':
+        // Accounts of the gate are for every host, as session-calls.ts says too.
+        return textValue(`${this.client.user}@%`)
       case 'version':
         return textValue(this.core.serverVersion)
       case 'user-variable':

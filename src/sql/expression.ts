@@ -2,7 +2,7 @@
 /** Expressions, by precedence climbing over MySQL's own table of operators. */
 import type { Expr, Name, OrderItem, WindowSpec } from './ast.ts'
 import { Kind } from './lexer.ts'
-import { bareFunctions, bitPower, comparePower, concatPower, notPower, powers, unitFunctions } from './operators.ts'
+import { bareFunctions, bitPower, comparePower, concatPower, introducers, notPower, powers, unitFunctions } from './operators.ts'
 import { depthMax, nameText, type Reader, variableName } from './reader.ts'
 import { isReserved } from './words.ts'
 
@@ -311,7 +311,7 @@ function wordExpression(r: Reader): Expr {
     default:
       break
   }
-  if (word.startsWith('_') && (r.kind(1) === Kind.String || r.kind(1) === Kind.Hex || r.kind(1) === Kind.Bit)) {
+  if (introducers.has(word) && (r.kind(1) === Kind.String || r.kind(1) === Kind.Hex || r.kind(1) === Kind.Bit)) {
     const literal = r.kind(1)
     r.at += 2
     if (literal === Kind.String) while (r.kind() === Kind.String) r.at++

@@ -308,6 +308,9 @@ test('an introducer is followed by adjacent strings', () => {
   }
   assert.deepEqual(value("SELECT _utf8mb4'a' 'b'"), { type: 'text', bytes: Buffer.from('ab') })
   assert.deepEqual(value("SELECT N'a' 'b'"), { type: 'text', bytes: Buffer.from('ab'), national: true })
+  // A column, and what it is called.
+  const [named] = select("SELECT _id 'x' FROM t").items
+  assert.deepEqual([named?.expr.kind, named?.alias?.text], ['column', 'x'])
   // What is converted into which set, the session's settings say.
   assert.equal(value("SELECT _utf8mb4'a' 'é'"), null)
 })
