@@ -158,7 +158,7 @@ besideEachOther('tables that are altered while they are compared', (flavour) => 
   test(`continuous vdiff on ${flavour}: a pass that begins while a target is still being altered waits for it, and compares the new column`, async () => {
     const { world, source, target } = await worldOf('exec')
     await using _ = world
-    const reader = await connect(world.target.config)
+    await using reader = await connect(world.target.config)
     await world.t.query(`UPDATE ${target} SET a = 'a' WHERE id = 7`)
     // A pass that finds nothing looks once more, at its end; the next one begins.
     await using run = begin(
