@@ -5,7 +5,8 @@
 import type { Clock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { SchemaInfo, TableInfo, TableKey } from '../mysql/table-info.ts'
-import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
+import { quoteIdentifier, quoteQualified } from '../sql/quote.ts'
+import { literalSql, shownSql, shownTogetherSql } from './key-parts.ts'
 
 export type MergeSource = { readonly shard: string; readonly schema: SchemaInfo; readonly connection: Connection }
 export type Pair = readonly [MergeSource, MergeSource]
@@ -18,17 +19,17 @@ type Tuple = readonly string[]
 
 const lookedUpRows = 500
 const pageRows = 5_000
-const samplesMax = 20
+export const samplesMax = 20
 /** Of a pair, values that were met once and are to be looked at again. */
-const suspectsMax = 1_000
+export const suspectsMax = 1_000
 const looksAgain = 4
-const lookAgainMs = 150
+export const lookAgainMs = 150
 
 /** How values of a key are read and looked up. */
 export class KeyValues {
-  readonly wholeNumbers: boolean
   readonly #table: string
-  readonly #width: number
+  readonly #key: TableKey
+  readonly #columns: readonly string[]
   readonly #list: string
   readonly #notNull: string
   readonly #selected: string
@@ -38,19 +39,19 @@ export class KeyValues {
     const names = key.parts.flatMap((part) => (part.column === null ? [] : [part.column]))
     const columns = names.map(quoteIdentifier)
     this.#table = table.name
-    this.#width = names.length
+    this.#key = key
+    this.#columns = columns
     this.#list = columns.join(', ')
     this.#notNull = columns.map((column) => `${column} IS NOT NULL`).join(' AND ')
     this.#selected = names.map((name, i) => `${literalSql(table, name)} AS c${i}`).join(', ')
-    this.#shown = `CONCAT_WS(${quoteString(', ')}, ${names.map((name) => shownSql(table, name)).join(', ')}) AS v`
-    this.wholeNumbers = names.every((name) => columnOf(table, name)?.dataType.endsWith('int') === true)
+    this.#shown = `${shownTogetherSql(names.map((name) => shownSql(table, name)))} AS v`
   }
 
   /** The next values of a source in key order. */
   async page(source: MergeSource, after: Tuple | null, rowsMax: number): Promise<Tuple[]> {
-    const where = after === null ? this.#notNull : `${this.#notNull} AND (${this.#list}) > (${after.join(', ')})`
+    const where = after === null ? this.#notNull : `${this.#notNull} AND ${behindSql(this.#columns, after)}`
     const rows = await source.connection.allText(
-      `SELECT ${this.#selected} FROM ${this.#from(source)} WHERE ${where} ORDER BY ${this.#list} LIMIT ${rowsMax}`,
+      `SELECT ${this.#selected} FROM ${this.#from(source)}${this.#byIndex(source)} WHERE ${where} ORDER BY ${this.#list} LIMIT ${rowsMax}`,
     )
     return rows.map((row) => this.#tuple(row))
   }
@@ -76,18 +77,44 @@ export class KeyValues {
   async #among(source: MergeSource, values: readonly Tuple[]): Promise<{ tuple: Tuple; shown: string }[]> {
     if (values.length === 0) return []
     const rows = await source.connection.allText(
-      `SELECT ${this.#selected}, ${this.#shown} FROM ${this.#from(source)} WHERE (${this.#list}) IN (${values.map((tuple) => `(${tuple.join(', ')})`).join(', ')}) LIMIT ${samplesMax}`,
+      `SELECT ${this.#selected}, ${this.#shown} FROM ${this.#from(source)} WHERE ${this.#isOneOf(values)} LIMIT ${samplesMax}`,
     )
     return rows.map((row) => ({ tuple: this.#tuple(row), shown: row['v'] ?? '' }))
+  }
+
+  /** Column by column: in a list of rows MySQL takes texts of times for no times, and finds none. */
+  #isOneOf(values: readonly Tuple[]): string {
+    const [only, ...more] = this.#columns
+    if (more.length === 0) return `${only} IN (${values.join(', ')})`
+    return values.map((tuple) => `(${this.#columns.map((column, i) => `${column} = ${tuple[i]}`).join(' AND ')})`).join(' OR ')
   }
 
   #from(source: MergeSource): string {
     return quoteQualified(source.schema.name, this.#table)
   }
 
-  #tuple(row: Readonly<Record<string, string | null>>): Tuple {
-    return Array.from({ length: this.#width }, (_, i) => row[`c${i}`] ?? 'NULL')
+  /** Sorted by anything else long texts would be compared by their beginnings, and every page would be a scan. */
+  #byIndex({ schema }: MergeSource): string {
+    const same = (a: TableKey): boolean =>
+      a.name === this.#key.name &&
+      a.visible &&
+      a.parts.map((part) => part.column).join('\0') === this.#key.parts.map((part) => part.column).join('\0')
+    const there = schema.tables.find((info) => info.name === this.#table)?.keys.some(same) === true
+    return there ? ` FORCE INDEX (${quoteIdentifier(this.#key.name)})` : ''
   }
+
+  #tuple(row: Readonly<Record<string, string | null>>): Tuple {
+    return this.#columns.map((_, i) => row[`c${i}`] ?? 'NULL')
+  }
+}
+
+/** Column by column: of a comparison of rows servers make no range of an index. */
+function behindSql(columns: readonly string[], after: Tuple): string {
+  const [column, ...more] = columns
+  const [literal, ...rest] = after
+  if (column === undefined || literal === undefined) return 'FALSE'
+  if (more.length === 0) return `${column} > ${literal}`
+  return `${column} >= ${literal} AND (${column} > ${literal} OR (${column} = ${literal} AND ${behindSql(more, rest)}))`
 }
 
 /** Of each pair, the values of one looked up on the other, which compares by its own collation. */
@@ -169,28 +196,4 @@ function note(suspects: ReadonlyMap<Pair, Tuple[]>, equal: readonly Cursor[]): v
     const tuple = equal[0]?.page[equal[0].at]?.tuple
     if (tuple !== undefined && tuples.length < suspectsMax && sources.has(one) && sources.has(other)) tuples.push(tuple)
   }
-}
-
-function columnOf(table: TableInfo, name: string): TableInfo['columns'][number] | undefined {
-  return table.columns.find((one) => one.name.toLowerCase() === name.toLowerCase())
-}
-
-/**
- * An expression that prints a column's value as a literal: bytes in the column's own charset, so that the other side compares by its column's collation
- * and by its index; numbers without quotes, which would make them doubles.
- */
-function literalSql(table: TableInfo, name: string): string {
-  const column = columnOf(table, name)
-  const quoted = quoteIdentifier(name)
-  if (column?.charset != null && column.dataType !== 'enum' && column.dataType !== 'set')
-    return `CONCAT('_${column.charset} X''', HEX(${quoted}), '''')`
-  if (/^(binary|varbinary|tinyblob|blob|mediumblob|longblob)$/.test(column?.dataType ?? '')) return `CONCAT('X''', HEX(${quoted}), '''')`
-  if (/int$|^(decimal|numeric|float|double|year)$/.test(column?.dataType ?? '')) return `CONCAT(${quoted}, '')`
-  return `QUOTE(${quoted})`
-}
-
-/** For people. */
-function shownSql(table: TableInfo, name: string): string {
-  const column = columnOf(table, name)
-  return column?.charset != null ? `QUOTE(${quoteIdentifier(name)})` : literalSql(table, name)
 }

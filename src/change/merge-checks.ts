@@ -3,18 +3,21 @@
  * one of them could not be kept. Found before anything is made.
  *
  * A key that contains the shard key cannot collide between sources where equal values are equal bytes: they are of one keyspace id, hence of one source. Text is compared by
- * a collation: 'bob' and 'Bob' may be of two keyspace ids, so on two sources, and stay there as long as these are two servers. Of the keys that can collide, those of whole
- * numbers are read once on each source, page by page in key order, and merged here (key-collisions.ts); for all else the keys of one source of each pair are looked up
- * on the other, which compares by its own collation, as the target will. Keys over expressions or over the beginning of a column are told only. Bounded in time: what was not looked at is told, and streams stop with both rows named if they
+ * a collation: 'bob' and 'Bob' may be of two keyspace ids, so on two sources, and stay there as long as these are two servers. Of the keys that can collide, those of numbers
+ * are read once on each source, page by page in key order, and merged here (key-collisions.ts); for all else the keys of one source of each pair are looked up
+ * on the other, which compares by its own collation, as the target will. What no index gives in order, expressions and beginnings of columns, is compared by digests of its weights (key-digests.ts). Bounded in time: what was not looked at is told, and streams stop with both rows named if they
  * collide after all (1.6). Sources are read one after the other, so a row that a transaction over both shards is moving may be met on both: only
  * pairs that are met again, several times, count.
  */
+import { unreachable } from '../base/assert.ts'
 import type { SwError } from '../base/errors.ts'
 import type { Clock } from '../base/clock.ts'
 import type { SchemaInfo, TableInfo, TableKey } from '../mysql/table-info.ts'
 import type { StreamTable } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
-import { KeyValues, collisionsOfNumbers, collisionsOfPairs, type MergeSource } from './key-collisions.ts'
+import { KeyValues, collisionsOfNumbers, collisionsOfPairs, type Found, type MergeSource, type Pair, type Until } from './key-collisions.ts'
+import { collisionsOfDigests } from './key-digests.ts'
+import { readingOf } from './key-parts.ts'
 
 export type MergeFindings = { readonly errors: SwError[]; readonly notes: string[] }
 
@@ -34,17 +37,13 @@ export async function duplicateKeys(
     const table = sources[0]?.schema.tables.find((info) => info.name === name)
     if (table === undefined || vindex === null) continue
     for (const { key, why } of mayCollide(table, vindex.columns)) {
-      const partial = overParts(key)
-      if (partial !== null) {
+      const found = await collisionsOf(together, table, key, until)
+      if (typeof found === 'string') {
         notes.push(
-          `${name}.${key.name} ${why}: sharding cannot keep it unique; it is over ${partial}, so whether two sources hold one value was not looked up: a stream that meets one stands still and names it`,
+          `${name}.${key.name} ${why}: sharding cannot keep it unique; whether two sources hold one value was not looked up (${found}): a stream that meets one stands still and names it`,
         )
         continue
       }
-      const values = new KeyValues(table, key)
-      const found = values.wholeNumbers
-        ? await collisionsOfNumbers(together, values, until)
-        : await collisionsOfPairs(together, values, until)
       for (const { one, other, shown, more } of found.collisions) {
         const between = { table: name, key: key.name, one: one.shard, other: other.shard }
         errors.push(changeErrors.duplicateKeys({ ...between, values: `${shown.join(', ')}${more ? ' …' : ''}` }))
@@ -91,11 +90,18 @@ function mayCollide(table: TableInfo, shardKey: readonly string[]): { key: Table
   })
 }
 
-/** What of its values no index gives in order, so that they cannot be read page by page. */
-function overParts(key: TableKey): string | null {
-  if (key.parts.some((part) => part.column === null)) return 'an expression'
-  const cut = key.parts.find((part) => part.prefixLength !== null)
-  return cut === undefined ? null : `the beginning of ${cut.column}`
+function collisionsOf(together: readonly Pair[], table: TableInfo, key: TableKey, until: Until): Promise<Found | string> {
+  const reading = readingOf(table, key)
+  switch (reading) {
+    case 'numbers':
+      return collisionsOfNumbers(together, new KeyValues(table, key), until)
+    case 'pages':
+      return collisionsOfPairs(together, new KeyValues(table, key), until)
+    case 'digests':
+      return collisionsOfDigests(together, table, key, until)
+    default:
+      return unreachable(reading)
+  }
 }
 
 /** Without padding: a `_bin` collation of the older kind takes 'a' and 'a ' for equal. */

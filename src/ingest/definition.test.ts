@@ -102,7 +102,12 @@ test('topic check: what would differ between two branches, or be refused, is a p
   )
   assert.match(problems(text), /takes different texts for equal/)
   const unique = info()
-  unique.keys.push({ ...unique.keys[0]!, name: 'u', primary: false, parts: [{ column: 'n', prefixLength: null, descending: false }] })
+  unique.keys.push({
+    ...unique.keys[0]!,
+    name: 'u',
+    primary: false,
+    parts: [{ column: 'n', expression: null, prefixLength: null, descending: false }],
+  })
   assert.match(problems(unique), /unique key u would merge rows/)
   const rowTable = { kind: 'row', columns: { k: { merge: 'key' }, hour: { merge: 'key' }, n: { merge: 'value' } } }
   assert.match(problems(info(), rowTable), /nothing tells two rows of a duplicated event apart/)

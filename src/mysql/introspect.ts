@@ -236,6 +236,8 @@ function keysOf(rows: readonly TextRow[], columns: readonly TableColumn[]): Tabl
       type: first['INDEX_TYPE'] ?? '',
       parts: parts.map((part) => ({
         column: part['COLUMN_NAME'] ?? null,
+        // Printed there as what stands in a text would be.
+        expression: part['EXPRESSION']?.replace(/\\(.)/gs, '$1') ?? null,
         prefixLength: part['SUB_PART'] == null ? null : Number(part['SUB_PART']),
         descending: part['COLLATION'] === 'D',
       })),

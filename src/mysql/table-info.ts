@@ -27,6 +27,8 @@ export type TableColumn = {
 export type KeyPart = {
   /** Null: the part is an expression. */
   column: string | null
+  /** Of such a part, as it may stand in a statement. */
+  expression: string | null
   prefixLength: number | null
   descending: boolean
 }

@@ -47,7 +47,7 @@ export function tableOf(name: string, columns: TableColumn[], key: string[], mor
         primary: true,
         unique: true,
         type: 'BTREE',
-        parts: key.map((part) => ({ column: part, prefixLength: null, descending: false })),
+        parts: key.map((part) => ({ column: part, expression: null, prefixLength: null, descending: false })),
         identifiesRows: true,
         visible: true,
       },

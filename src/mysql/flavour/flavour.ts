@@ -143,6 +143,8 @@ export interface Flavour {
   lockWaits(connection: Connection): Promise<LockWait[]>
   /** Session settings for sessions that move rows: time zone, sql_mode, checks, isolation, idle timeouts. */
   readonly moverSessionSql: readonly string[]
+  /** Reads that take longer than that from now on are ended by the server; 0: none is. */
+  statementLimitSql(ms: number): string
   /** Before secondary keys are built of rows that stand already. */
   readonly keyBuildSql: readonly string[]
   /** Makes information_schema's estimates and AUTO_INCREMENT fresh for the session (MySQL caches them for a day). */

@@ -204,6 +204,7 @@ export const mariadb: Flavour = {
     'SET SESSION check_constraint_checks=0',
     'SET SESSION max_statement_time=0, idle_transaction_timeout=0, idle_readonly_transaction_timeout=0, idle_write_transaction_timeout=0',
   ],
+  statementLimitSql: (ms) => `SET SESSION max_statement_time=${ms / 1000}`,
   xaProof: 'recover',
   freshStatisticsSql: null,
   logsCascades: () => Promise.resolve(false),
