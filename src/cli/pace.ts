@@ -57,7 +57,9 @@ function parseTime(given: string, nowMs: number): number {
   }
   const duration = parseDuration(given)
   if (duration !== null) return nowMs + duration
-  const at = Date.parse(given)
+  // Anything else is read as some date too: '12.30' as one of 2001, which pauses nothing. And a date without a time as one of UTC.
+  const date = /^\d{4}-\d{2}-\d{2}(.*)$/.exec(given)
+  const at = date === null ? Number.NaN : Date.parse(date[1] === '' ? `${given}T00:00` : given)
   if (Number.isNaN(at))
     throw cliErrors.badArgument({
       argument: '--pause-until',
