@@ -6,14 +6,23 @@ import { quoteQualified, quoteString } from '../sql/quote.ts'
 import type { SchemaCopyOptions } from './schema-copy.ts'
 import { viewForTarget } from './view-for-target.ts'
 
+type Sides = Pick<SchemaCopyOptions, 'source'> & { readonly target: { readonly conn: Connection; readonly schema: string } }
+type Failed = { view: string; reason: string }
+
 /** Those whose bases are there. Returns the names that could not be made, with the server's reason. */
-export async function createTargetViews({
-  source,
-  target,
-}: Pick<SchemaCopyOptions, 'source' | 'target'>): Promise<{ view: string; reason: string }[]> {
+export async function createTargetViews(sides: Sides): Promise<Failed[]> {
+  const { source, target } = sides
   const existing = new Set(await namesOf(target.conn, 'TABLES', target.schema))
   const views = await namesOf(source.conn, 'VIEWS', source.schema)
-  let open = views.filter((view) => !existing.has(view)).map((view) => ({ view, reason: '' }))
+  return putViews(
+    sides,
+    views.filter((view) => !existing.has(view)),
+  )
+}
+
+/** Makes these views of the source on the target as they are there, also where it has others of their names. */
+export async function putViews({ source, target }: Sides, views: readonly string[]): Promise<Failed[]> {
+  let open = views.map((view) => ({ view, reason: '' }))
   if (open.length === 0) return []
   for (const { conn } of [source, target]) {
     await conn.query(readableSql)
@@ -29,7 +38,7 @@ export async function createTargetViews({
       try {
         const text = viewForTarget(shown?.['Create View'] ?? '', source.schema, target.schema)
         await readLiteralsAs(target.conn, shown?.['collation_connection'] ?? '')
-        await target.conn.query(text)
+        await target.conn.query(text.replace(/^CREATE /, 'CREATE OR REPLACE '))
       } catch (error) {
         if (isServerError(error)) failed.push({ view, reason: error.serverMessage })
         else if (isSwError(error) && error.code.startsWith('SW-SQL-')) failed.push({ view, reason: error.message })
@@ -40,6 +49,38 @@ export async function createTargetViews({
   }
   await readLiteralsAs(target.conn, collation ?? '')
   return open
+}
+
+/** `unknown`: it is there, and a server of another flavour or version prints one view in two ways. */
+export type ViewApart = { readonly view: string; readonly stands: 'missing' | 'other' | 'unknown' }
+
+/** Views of the source that the target does not have as they are there. */
+export async function viewsApart({ source, target }: Sides): Promise<ViewApart[]> {
+  const views = await namesOf(source.conn, 'VIEWS', source.schema)
+  if (views.length === 0) return []
+  const there = new Set(await namesOf(target.conn, 'VIEWS', target.schema))
+  const alike = source.conn.flavour === target.conn.flavour && source.conn.versionNumber === target.conn.versionNumber
+  for (const { conn } of [source, target]) {
+    await conn.query(readableSql)
+    await conn.useDatabase(nobodysSchema)
+  }
+  const text = async ({ conn, schema }: Sides['target'], view: string): Promise<string> => {
+    const [shown] = await conn.allText(`SHOW CREATE VIEW ${quoteQualified(schema, view)}`)
+    const printed = shown?.['Create View'] ?? ''
+    try {
+      return `${shown?.['collation_connection']} ${viewForTarget(printed, schema, target.schema)}`
+    } catch (error) {
+      if (!isSwError(error)) throw error
+      return printed
+    }
+  }
+  const apart: ViewApart[] = []
+  for (const view of views) {
+    if (!there.has(view)) apart.push({ view, stands: 'missing' })
+    else if (!alike) apart.push({ view, stands: 'unknown' })
+    else if ((await text(source, view)) !== (await text(target, view))) apart.push({ view, stands: 'other' })
+  }
+  return apart
 }
 
 /** Whatever the server's own settings say: names are printed in backquotes, and read so. */
@@ -58,6 +99,11 @@ async function readLiteralsAs(conn: Connection, collation: string): Promise<void
   } catch (error) {
     if (!isServerError(error, errno.unknownCollation)) throw error
   }
+}
+
+/** In their order. */
+export function viewNames(conn: Connection, schema: string): Promise<string[]> {
+  return namesOf(conn, 'VIEWS', schema)
 }
 
 async function namesOf(conn: Connection, kind: 'TABLES' | 'VIEWS', schema: string): Promise<string[]> {

@@ -28,6 +28,7 @@ import { connectAs, ourNames, readServerAccess } from './server-access.ts'
 import type { ServerAccess } from './server-access.ts'
 import { namesSchema, readObjects } from './moved-objects.ts'
 import { unknownTables } from './unknown-tables.ts'
+import { viewNotes } from './views.ts'
 import { vdiffVerdict } from './vdiff-verdict.ts'
 
 export type CheckContext = Pick<SwitchContext, 'store' | 'clock'>
@@ -49,6 +50,7 @@ export async function preflight(
     gateFindings(context, plan),
     replicaFindings(context, plan, limits),
     flavourFindings(context.store, plan),
+    viewNotes(context.store, plan).then((notes) => ({ blockers: [], notes })),
     ...(carried === null ? [] : [carried.preflight()]),
     ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
     ...plan.to.serverIds.map((id) => serverFindings(context, plan, id, 'to')),
@@ -110,6 +112,7 @@ function oneStream(stream: StreamRecord, report: StreamReport | undefined, nowMs
         transactions: lag.transactions ?? 'unknown',
         ageMs: Math.round(lag.markerAgeMs),
         limitMs: limits.lagMs,
+        waits: report.waiting === null ? '' : `; it waits for ${report.waiting.what}`,
       }),
     ]
   })

@@ -32,6 +32,7 @@ import { placeObjects, readObjects, sameObjects } from './moved-objects.ts'
 import type { Objects } from './moved-objects.ts'
 import { unknownTables } from './unknown-tables.ts'
 import { noteClosed, searchUnmarked, unmarkedText } from './unmarked.ts'
+import { makeViews } from './views.ts'
 
 /** The switch's effects on real servers and the topology. */
 const xaLooksMax = 10
@@ -79,6 +80,7 @@ export class RealEffects implements SwitchEffects {
       ),
     )
     const carried = (await this.#carried?.prepare(pool, leadership.signal)) ?? []
+    const views = await makeViews(store, pool, plan, this.#allowDifferences)
     await makeStreams(this.#context, plan.backMissing)
     await this.#untouched()
     this.#ids = await plannedIds(store, plan)
@@ -105,6 +107,7 @@ export class RealEffects implements SwitchEffects {
     await requireNoneInDoubt(this.#context, plan.from.shards, doubtMs, leadership.signal)
     return [
       ...fences,
+      ...views,
       ...carried,
       `a drain took ${Math.round(drainMs)} ms before clients were held`,
       ...raised.map((text) => `ids raised: ${text}`),

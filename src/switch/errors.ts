@@ -95,7 +95,7 @@ export const switchErrors = defineErrors('SWITCH', {
   lagTooLarge: {
     number: 14,
     class: 'user',
-    what: '{target} is behind {source} by {transactions} transactions ({ageMs} ms; limit {limitMs} ms)',
+    what: '{target} is behind {source} by {transactions} transactions ({ageMs} ms; limit {limitMs} ms){waits}',
     why: 'Clients would be held until it caught up.',
     fix: 'Wait for it, or raise the limit: --max-replication-lag-allowed',
   },
@@ -315,6 +315,13 @@ export const switchErrors = defineErrors('SWITCH', {
     what: 'the side that is to serve was written on {server} while it was closed: {found}',
     why: 'DDL and TRUNCATE pass armed triggers: its rows may not be those of the serving side any more.',
     fix: 'Cancel the workflow and create it again; where it has switched before, complete it on the side that serves.',
+  },
+  viewNotMade: {
+    number: 54,
+    class: 'user',
+    what: 'the view {view} of {source} cannot be made on {shard}: {reason}',
+    why: 'It was made or altered after the workflow was created, and queries of it would fail, or answer otherwise, once {shard} serves.',
+    fix: 'Make what it needs there, or drop the view on the side that serves; or switch without it: --allow-differences {view}',
   },
   unfollowed: {
     number: 52,

@@ -43,6 +43,46 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await assert.rejects(world.client(world.n), { errno: flavour === 'mysql' ? 3118 : 4151 })
     })
 
+    test('1.11 views that were made or altered after create are told, and made before the switch, both ways; one that cannot be made refuses it', async () => {
+      const context = await world.leader()
+      await using f = await world.admin('f')
+      await using n = await world.admin('n')
+      const ask = (to: readonly string[], more = {}) => switchTraffic(context, { ...request, to, ...more })
+      const shown = async (connection: typeof f, schema: string, view: string): Promise<string> =>
+        String((await connection.allText(`SHOW CREATE VIEW ${schema}.${view}`))[0]?.['Create View'])
+      await f.query('CREATE VIEW app__.evens AS SELECT id FROM app__.t WHERE id % 2 = 0')
+      await f.query("CREATE DEFINER = app@'%' VIEW app__.over_evens AS SELECT id FROM app__.evens")
+      await n.query('CREATE VIEW app__80.evens AS SELECT id, who FROM app__80.t')
+      const dry = await ask(fresh, { dryRun: true })
+      const told = dry.notes.filter((note) => note.startsWith('views'))
+      assert.deepEqual(told, [
+        'views of - are not on -80 as they are there; the switch makes them: evens (another), over_evens (missing)',
+        'views of - are not on 80- as they are there; the switch makes them: evens (missing), over_evens (missing)',
+      ])
+      await f.query('CREATE DATABASE elsewhere')
+      await f.query('CREATE TABLE elsewhere.t (id INT PRIMARY KEY)')
+      await f.query('CREATE VIEW app__.far AS SELECT id FROM elsewhere.t')
+      await assert.rejects(
+        ask(fresh),
+        (error: Error & { code?: string }) =>
+          error.code === 'SW-SWITCH-054' && /the view far of - cannot be made on -80: .*elsewhere/.test(error.message),
+      )
+      assert.equal((await world.routing()).components[0]?.phase, 'stable')
+      const there = await ask(fresh, { allowDifferences: ['far'] })
+      assert.equal(there.outcome, 'switched', switchReportText(there))
+      for (const schema of ['app__80', 'app_80_']) {
+        assert.match(await shown(n, schema, 'over_evens'), new RegExp(`DEFINER=.app.@.%. .*FROM? .*${schema}.\\..evens`, 'i'))
+        assert.match(await shown(n, schema, 'evens'), / (%|MOD) 2/)
+      }
+      for (const schema of ['app__80', 'app_80_']) await n.query(`ALTER VIEW ${schema}.evens AS SELECT id FROM ${schema}.t WHERE id > 7`)
+      const back = await ask(old)
+      assert.equal(back.outcome, 'switched', switchReportText(back))
+      assert.match(await shown(f, 'app__', 'evens'), /> 7/)
+      for (const view of ['app__.far', 'app__.over_evens', 'app__.evens']) await f.query(`DROP VIEW ${view}`)
+      for (const schema of ['app__80', 'app_80_']) await n.query(`DROP VIEW ${schema}.over_evens, ${schema}.evens`)
+      await f.query('DROP DATABASE elsewhere')
+    })
+
     test('no session reads the old side once the new one takes writes: read-your-writes', async () => {
       const context = await world.leader()
       await using reader = await world.client(world.f)

@@ -1,0 +1,72 @@
+/**
+ * Views follow the side that serves (PROTOCOLS 1.11). `create` makes them on the targets; one that is made or altered afterwards is nothing that a stream carries, so the
+ * switch makes it, before clients are held, and `check` lists it. On a side that does not serve nobody but we makes views: what it has otherwise is replaced.
+ */
+import type { Connection } from '../mysql/connection.ts'
+import { putViews, viewNames, viewsApart, type ViewApart } from '../move/views.ts'
+import type { ShardRef } from '../topology/records.ts'
+import type { Store } from '../topology/store.ts'
+import type { ClaimPool } from './claim.ts'
+import { switchErrors } from './errors.ts'
+import type { SwitchPlan } from './plan.ts'
+import { connectAs, readServerAccess } from './server-access.ts'
+
+type Apart = { readonly from: ShardRef; readonly to: ShardRef; readonly views: readonly ViewApart[] }
+
+/** For `check` and a dry run. What cannot be reached is told elsewhere. */
+export async function viewNotes(store: Store, plan: SwitchPlan): Promise<string[]> {
+  const lines: string[] = []
+  await eachPair(store, plan, async ({ from, to, views }) => {
+    const said = views.flatMap(({ view, stands }) =>
+      stands === 'unknown' ? [] : [`${view}${stands === 'missing' ? ' (missing)' : ' (another)'}`],
+    )
+    if (said.length > 0)
+      lines.push(`views of ${from.shard} are not on ${to.shard} as they are there; the switch makes them: ${said.join(', ')}`)
+  }).catch(() => undefined)
+  return lines
+}
+
+/**
+ * What is made is told.
+ * @param except views that may stay as they are
+ * @throws viewNotMade
+ */
+export async function makeViews(store: Store, pool: ClaimPool, plan: SwitchPlan, except: readonly string[]): Promise<string[]> {
+  const lines: string[] = []
+  await eachPair(store, plan, async ({ from, to, views }, source, target) => {
+    const wanted = views.filter(({ view }) => !except.includes(view))
+    if (wanted.length === 0) return
+    const sides = { source: { conn: source, schema: from.schema }, target: { conn: target, schema: to.schema } }
+    // Sessions of their own, since how they read SQL is changed; no stale controller comes here.
+    const failed = await pool.run(to.serverId, () =>
+      putViews(
+        sides,
+        wanted.map(({ view }) => view),
+      ),
+    )
+    const [first] = failed
+    if (first !== undefined) throw switchErrors.viewNotMade({ view: first.view, shard: to.shard, source: from.shard, reason: first.reason })
+    const said = wanted.filter(({ stands }) => stands !== 'unknown').map(({ view }) => view)
+    if (said.length > 0) lines.push(`views made on ${to.shard}: ${said.join(', ')}`)
+  })
+  return lines
+}
+
+/** Each target with the sources' views: where several sources have one of a name, the first one's. */
+async function eachPair(
+  store: Store,
+  plan: SwitchPlan,
+  work: (apart: Apart, source: Connection, target: Connection) => Promise<void>,
+): Promise<void> {
+  for (const to of plan.to.shards) {
+    await using target = await connectAs(await readServerAccess(store, to.serverId), 'admin')
+    const seen = new Set<string>()
+    for (const from of plan.from.shards) {
+      await using source = await connectAs(await readServerAccess(store, from.serverId), 'admin')
+      const all = await viewsApart({ source: { conn: source, schema: from.schema }, target: { conn: target, schema: to.schema } })
+      const views = all.filter(({ view }) => !seen.has(view))
+      for (const name of await viewNames(source, from.schema)) seen.add(name)
+      if (views.length > 0) await work({ from, to, views }, source, target)
+    }
+  }
+}
