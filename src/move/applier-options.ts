@@ -20,6 +20,8 @@ export type TargetApplierOptions = {
   targetUid: string
   workflowUid: string
   shard: string
+  /** The shard that the stream reads; without it rows that collide are not named. */
+  source?: string
   schema: string
   mode: WriteMode
   lanes: readonly Lane[]
@@ -65,6 +67,8 @@ export interface Exclusion {
   shared<T>(work: () => Promise<T>): Promise<T>
   /** Somebody has it alone, or is about to. */
   readonly busy: boolean
+  /** Shards whose streams write here. */
+  sources?(): readonly string[]
   /** The tails of all streams stop for a moment where their sources were at about one time. Resolves when that is over, or was not to be yet. */
   lineUp?(clock: Clock, signal: AbortSignal): Promise<void>
 }

@@ -16,6 +16,8 @@ import type { Exclusion, Waiting } from './applier-options.ts'
 
 /** A run of a stream that writes to the target. */
 export type Sharer = {
+  /** The shard that it reads. */
+  readonly source?: string
   /** Resolves when this target has applied up to a marker that was committed on the stream's source after the call, or the run has ended. */
   passMarker: () => Promise<void>
   /** Its tail stops at such a marker, until the signal; resolves when the target has applied up to there. */
@@ -64,6 +66,11 @@ export class TargetShare implements Exclusion {
       this.#sharers.delete(streamUid)
       this.#copied.delete(streamUid)
     }
+  }
+
+  /** Shards whose streams write here. */
+  sources(): string[] {
+    return [...new Set([...this.#sharers.values()].flatMap(({ source }) => source ?? []))]
   }
 
   /** What it is at (`Mover.standing`). */

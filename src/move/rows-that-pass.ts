@@ -16,6 +16,7 @@ const fewRows = 32
 /** Of small statements in one transaction. What collides keeps a lock on the row in its way until the transaction ends. */
 const [statementsMax, bytesMax] = [200, 1 << 20]
 
+/** `why`: of the first row that was refused by itself. */
 export type Passed = { readonly refused: readonly Change[]; readonly why: ServerError | null }
 
 /** @param first statements to begin with, and the rows of each: of one table */
@@ -29,8 +30,8 @@ export async function writeWhatPasses(
   let collided: (readonly Change[])[] = []
   const send = async (statements: readonly StatementBytes[], rows: readonly (readonly Change[])[]): Promise<void> => {
     for (const [place, error] of await lane.attempt(statements)) {
-      why ??= error
       const changes = rows[place] ?? []
+      if (changes.length === 1) why ??= error
       if (changes.length === 1) refused.push(...changes)
       else collided.push(changes)
     }

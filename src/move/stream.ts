@@ -432,6 +432,7 @@ export class Stream {
               targetUid: target.on.targetUid,
               workflowUid: record.workflowUid,
               shard: record.targets[number]?.shard ?? '',
+              source: record.source.shard,
               schema: record.targets[number]?.schema ?? '',
               mode: target.mode,
               lanes: target.lanes,
@@ -562,7 +563,13 @@ export class Stream {
         const standAtMarker = async (until: AbortSignal): Promise<void> => applier.standAt((await markers.write()).number, until)
         const readMarker = async (until: AbortSignal): Promise<void> => applier.hasRead((await markers.write()).number, until)
         leaving.push(
-          exclusionOf(uid).join(record.uid, { passMarker, standAtMarker, readMarker, onWaiting: (waiting) => this.#wait(waiting) }),
+          exclusionOf(uid).join(record.uid, {
+            source: record.source.shard,
+            passMarker,
+            standAtMarker,
+            readMarker,
+            onWaiting: (waiting) => this.#wait(waiting),
+          }),
         )
       }
       this.#lanes = targets.flatMap(({ lanes }) => lanes)

@@ -21,6 +21,7 @@ import { assert } from '../base/assert.ts'
 import type { TargetApplierOptions, Waiting } from './applier-options.ts'
 import { goesInOneTransaction, intentToStore, isPastHighMarker, standsAtBoundary } from './boundary.ts'
 import type { Chunk } from './chunk.ts'
+import { rowsThatCollide } from './colliding-rows.ts'
 import { ChunkWaits } from './chunk-waits.ts'
 import { Doing } from './doing.ts'
 import { moveErrors } from './errors.ts'
@@ -44,6 +45,9 @@ const idlePositionMs = 5_000
 
 /** The source is asked about rows held back so often: most go by themselves. */
 const givenUpEveryMs = 500
+
+/** Of a collision that lasts so long both rows are named, and so often anew. */
+const [namedAfterMs, namedEveryMs] = [500, 2_000]
 
 /** Rows held back that are tried at once: what has come in the meantime is not to wait for thousands of them. */
 const triedAtOnce = 1_000
@@ -76,6 +80,7 @@ export class TargetApplier {
   /** Where the target stood when this run began. */
   readonly #stoodAt: Coordinate
   #collision: Waiting | null = null
+  #named: { readonly rows: string | null; readonly atMs: number } | null = null
   /** Where the earlier run was going to: up to there the target may have later rows of ours. */
   readonly #redoTo: Coordinate
   /** X: everything up to here is applied. */
@@ -574,8 +579,27 @@ export class TargetApplier {
     this.#collisionsInRow = 0
     this.#retryAtMs = 0
     this.#collision = null
+    this.#named = null
     this.#heldSinceMs = null
     this.#heldRoom.reset()
+  }
+
+  async #nameRows({ refused, why }: Passed, lane: Lane): Promise<void> {
+    const { schema, source, exclusion, clock } = this.options
+    const [first] = refused
+    const nowMs = clock.monotonicMs()
+    if (
+      source === undefined ||
+      first === undefined ||
+      why === null ||
+      this.#heldSinceMs === null ||
+      nowMs - this.#heldSinceMs < namedAfterMs
+    )
+      return
+    if (this.#named !== null && nowMs - this.#named.atMs < namedEveryMs) return
+    this.#named = { rows: this.#named?.rows ?? null, atMs: nowMs }
+    const rows = await rowsThatCollide(lane, { schema, source, sources: exclusion.sources?.() ?? [source] }, first, why)
+    this.#named = { rows, atMs: nowMs }
   }
 
   /** Rows of a round that collide with another stream's. */
@@ -591,7 +615,7 @@ export class TargetApplier {
       this.#retryAtMs = clock.monotonicMs() + Math.min(retryMsMax, Math.max(pauseMs(this.#collisionsInRow), tookMs))
     const redone = compareCoordinates(latest(), this.#redoTo) < 0
     this.#collision = {
-      what: `a row of ${redone ? 'a later time or of ' : ''}another source on ${shard} that this stream's row collides with: ${why?.message}`,
+      what: `a row of ${redone ? 'a later time or of ' : ''}another source on ${shard} that this stream's row collides with${this.#named?.rows == null ? '' : `, ${this.#named.rows}`}: ${why?.message}`,
       sinceMs: this.#collision?.sinceMs ?? clock.nowMs(),
       ends: redone
         ? 'this stream, which does again what an earlier run had begun, comes to where that one was, and the other streams apply their own changes'
@@ -639,6 +663,7 @@ export class TargetApplier {
         if (upserts.length === 0) return
         if (mode === 'several-sources') {
           const passed = await writeWhatPasses(lane, { upserts, rows }, schema)
+          await this.#nameRows(passed, lane)
           this.#holdBack(passed, round.stamp, clock.monotonicMs() - sinceMs)
           await failpoints.hit('round.afterSomeLanes')
           return

@@ -8,6 +8,7 @@ import { retire } from './retire.ts'
 import { connectAs, readServerAccess } from './server-access.ts'
 import { switchTraffic } from './switch-traffic.ts'
 import { Ledger } from './testkit/ledger.ts'
+import { until } from '../../test/kit/until.ts'
 import { flavourAvailable } from './testkit/servers.ts'
 import { fresh, old, World } from './testkit/world.ts'
 
@@ -61,6 +62,36 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         assert(Date.now() < limit, `the old side has ${back.length} rows, the new one ${want.length}`)
         await new Promise((resolve) => setTimeout(resolve, 20))
       }
+    })
+
+    test('1.6: two rows that collide where they come together stop the switch, both named; with one of them gone it goes on', async () => {
+      const context = await world.leader()
+      await world.clear(fresh)
+      await using f = await world.admin('f')
+      await using n = await world.admin('n')
+      await until('the old side to be empty', async () => (await world.ids(old)).length === 0, 10_000)
+      // A key that the sharded side could not keep, and does not have.
+      await f.query('SET SESSION sql_log_bin = 0')
+      await f.query('ALTER TABLE app__.t ADD UNIQUE KEY one_who (who)')
+      await n.query("INSERT INTO app__80.t VALUES (2, 'Anna', 0)")
+      await until('the first to be there', async () => (await world.ids(old)).length === 1, 10_000)
+      await n.query("INSERT INTO app_80_.t VALUES (3, 'anna', 0)")
+      const ask = { ...request, to: old, limits: { ...limits, warmMs: 2_500 } }
+      await assert.rejects(switchTraffic(context, ask), (error: Error & { code?: string }) => {
+        assert.match(
+          error.message,
+          /80- → -.*collides with, row 3 of 80- and row 2 of -80: .*Duplicate entry 'anna' for key '(t\.)?one_who'/,
+        )
+        return error.code === 'SW-SWITCH-008'
+      })
+      assert.equal((await world.routing()).components[0]?.phase, 'stable')
+      await n.query('DELETE FROM app__80.t WHERE id = 2')
+      await until('the other to be there', async () => (await world.ids(old)).join() === '3', 10_000)
+      const back = await switchTraffic(context, { ...request, to: old })
+      assert.equal(back.outcome, 'switched', switchReportText(back))
+      await f.query('ALTER TABLE app__.t DROP KEY one_who')
+      const again = await switchTraffic(context, { ...request, to: fresh })
+      assert.equal(again.outcome, 'switched', switchReportText(again))
     })
 
     test('complete is refused while the wrong side serves; then it removes the old side and nothing else, and may be repeated', async () => {
