@@ -307,24 +307,25 @@ for (const flavour of flavours()) {
   })
 }
 
-for (const onDdl of ['ignore', 'exec'] as const) {
-  test(`1.13: DDL with --on-ddl ${onDdl}: the stream goes on with the new definition`, async () => {
-    await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-80', '80-'] }, servers.of('mariadb'))
-    await fill(world, 0, 300, 1000)
-    const plain = world.record(0)
-    const record = { ...plain, options: { ...plain.options, onDdl } }
-    const running = world.start(record)
-    await world.untilRunning(record.uid)
-    await world.s.query('UPDATE item SET v = v + 1')
-    if (onDdl === 'ignore')
-      for (const { schema } of world.targetRefs) await world.t.query(`ALTER TABLE ${schema}.item ADD extra INT NOT NULL DEFAULT 5`)
-    await world.s.query('ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5')
-    await world.s.query('UPDATE item SET extra = id WHERE id % 2 = 0')
-    await world.drain(record.uid)
-    await world.assertEqual()
-    await running.stop()
-  })
-}
+for (const flavour of flavours())
+  for (const onDdl of ['ignore', 'exec'] as const) {
+    test(`1.13 on ${flavour}: DDL with --on-ddl ${onDdl}: the stream goes on with the new definition`, async () => {
+      await using world = await World.create({ flavour, sources: ['-'], targets: ['-80', '80-'] }, servers.of(flavour))
+      await fill(world, 0, 300, 1000)
+      const plain = world.record(0)
+      const record = { ...plain, options: { ...plain.options, onDdl } }
+      const running = world.start(record)
+      await world.untilRunning(record.uid)
+      await world.s.query('UPDATE item SET v = v + 1')
+      if (onDdl === 'ignore')
+        for (const { schema } of world.targetRefs) await world.t.query(`ALTER TABLE ${schema}.item ADD extra INT NOT NULL DEFAULT 5`)
+      await world.s.query('ALTER TABLE item ADD extra INT NOT NULL DEFAULT 5')
+      await world.s.query('UPDATE item SET extra = id WHERE id % 2 = 0')
+      await world.drain(record.uid)
+      await world.assertEqual()
+      await running.stop()
+    })
+  }
 
 for (const flavour of flavours()) {
   test(`1.11 on ${flavour}: a stream that follows waits while the server it writes to has user triggers`, async () => {
