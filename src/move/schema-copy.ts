@@ -154,9 +154,7 @@ function uniqueToo(referenced: ReadonlySet<string>, table: string): 'kept' | 'to
 
 /**
  * Tables that a foreign key refers to. What foreign keys need is not deferred, on both ends: the index of the columns that refer, the unique key that is referred to. InnoDB makes an index of its own where the first is
- * missing, so nothing is won while the foreign keys stand; they would have to come last, all of them, when every table of the target has its keys. Then a statement of DDL that is executed in mid-copy
- * (`--on-ddl exec`) would meet tables without the foreign keys that it names; `orphans.ts`, which looks at rows before they are trusted, would find no foreign key on the target to look by; and a mover that dies among the tables would
- * leave some with theirs and some without, which other streams copy into too. What they cost while rows land is what any key costs (FACTS); of how many tables that is much was not measured.
+ * missing, so nothing is won while the foreign keys stand; what it costs, and what leans on their standing, is in docs/decisions/032.
  */
 async function referencedTables(conn: Connection, schema: string): Promise<ReadonlySet<string>> {
   const rows = await conn.allText(
