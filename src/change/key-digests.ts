@@ -24,6 +24,9 @@ const timeIsOver = [3024, 1969]
 /** A look is a scan of the table: one that meets values that are on their way between two shards meets others. */
 const looks = 2
 
+/** A server has made none of a value: equal ones would not be met. */
+class NoDigest extends Error {}
+
 type Reading = { readonly source: MergeSource; readonly digests: AsyncIterator<string>; now: string | null }
 
 /** The findings, or why these values cannot be looked up. */
@@ -46,6 +49,7 @@ export async function collisionsOfDigests(pairs: readonly Pair[], table: TableIn
     }
     return { collisions, unseen: [] }
   } catch (error) {
+    if (error instanceof NoDigest) return 'some of its values cannot be weighed'
     if (isServerError(error, ...timeIsOver)) return none
     if (!isServerError(error)) throw error
     return error.serverMessage
@@ -95,7 +99,11 @@ async function* sorted(source: MergeSource, table: string, parts: readonly Compa
     `SELECT ${digestSql(parts)} AS d FROM ${quoteQualified(source.schema.name, table)} WHERE ${notNullSql(parts)} ORDER BY d`,
   )
   for await (const batch of stream) {
-    for (let row = 0; row < batch.length; row++) yield batch.cell(row, 0)?.toString('latin1') ?? ''
+    for (let row = 0; row < batch.length; row++) {
+      const digest = batch.cell(row, 0)
+      if (digest === null) throw new NoDigest()
+      yield digest.toString('latin1')
+    }
   }
 }
 

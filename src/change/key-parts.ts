@@ -55,6 +55,9 @@ export function shownSql(table: TableInfo, name: string): string {
   return column?.charset != null ? `QUOTE(${quoted})` : literalSql(table, name)
 }
 
+/** Of a column without a prefix, characters: what its digest is made of at most, and what of it is shown. */
+const [valueMax, shownMax] = [65_535, 768]
+
 /** A part of a key that is read by what it compares by. `value`: what stands in the index; `bytes`: equal where the index takes two values for equal; `shown`: for people. */
 export type ComparedPart = { readonly value: string; readonly bytes: string; readonly shown: string }
 
@@ -69,11 +72,15 @@ export async function comparedParts(connection: Connection, table: TableInfo, ke
   return parts
 }
 
-function ofColumn(table: TableInfo, name: string, prefixLength: number | null): ComparedPart {
+function ofColumn(table: TableInfo, name: string, prefixLength: number | null): ComparedPart | null {
   const column = columnOf(table, name)
   const quoted = quoteIdentifier(name)
   const value = prefixLength === null ? quoted : `LEFT(${quoted}, ${prefixLength})`
-  const shown = prefixLength === null ? shownSql(table, name) : `QUOTE(${value})`
+  const length = column?.lengthMax ?? 0
+  // More than a digest is made of in one piece.
+  if (prefixLength === null && length > valueMax) return null
+  const long = prefixLength === null && length > shownMax && column?.charset != null
+  const shown = long ? `QUOTE(LEFT(${quoted}, ${shownMax}))` : prefixLength === null ? shownSql(table, name) : `QUOTE(${value})`
   const numbered = column?.dataType === 'enum' || column?.dataType === 'set'
   if (column?.charset == null || column.collation === null || column.charset === 'binary' || numbered)
     return prefixLength === null
@@ -107,9 +114,9 @@ function weightSql(value: string, collation: string): string {
   return `HEX(TRIM(TRAILING WEIGHT_STRING(${space}) FROM WEIGHT_STRING(RTRIM(${value}))))`
 }
 
-/** All parts together: 16 bytes, the same for equal values and for no others. A key that has a NULL keeps nothing apart, and is left out by `notNullSql`. */
+/** All parts together: 16 bytes, the same for equal values and for no others. A key that has a NULL keeps nothing apart, and is left out by `notNullSql`; NULL here: it was not to be made. */
 export function digestSql(parts: readonly ComparedPart[]): string {
-  return `LEFT(SHA2(CONCAT_WS(',', ${parts.map(({ bytes }) => bytes).join(', ')}), 256), 32)`
+  return `LEFT(SHA2(CONCAT(${parts.map(({ bytes }) => bytes).join(", ',', ")}), 256), 32)`
 }
 
 export function notNullSql(parts: readonly { readonly value: string }[]): string {

@@ -228,9 +228,9 @@ const cases: Case[] = [
     only: 'mariadb',
     columns: 'k TEXT CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci NULL',
     key: 'k',
-    here: [`CONCAT(REPEAT('x', 600), 'a')`, "'b'"],
-    there: [`CONCAT(REPEAT('X', 600), 'A')`, `CONCAT(REPEAT('X', 600), 'c')`, "'d'"],
-    both: [`'${'X'.repeat(600)}A'`],
+    here: [`CONCAT(REPEAT('x', 900), 'a')`, "'b'"],
+    there: [`CONCAT(REPEAT('X', 900), 'A')`, `CONCAT(REPEAT('X', 900), 'c')`, "'d'"],
+    both: [`'${'X'.repeat(768)}'`],
   },
 ]
 
@@ -256,6 +256,7 @@ for (const flavour of flavours()) {
       return { shard: side, schema: await readSchema(connection, name), connection }
     }
     const [here, there] = [await sideOf('here'), await sideOf('there')]
+    await connection.query('SET SESSION sql_mode = DEFAULT')
     const tables = mine.map(({ name }) => ({ name, reference: false, vindex: { type: 'hash', params: {}, columns: ['tenant'] } }))
     const clock = { ...systemClock, sleep: () => Promise.resolve() }
     const look = (budgetMs: number) => duplicateKeys([[here, there]], tables, clock, budgetMs)

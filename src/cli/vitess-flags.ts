@@ -160,7 +160,7 @@ export const reshardFlags: readonly FlagRule[] = [
     flag: '--allow-differences <tables>',
     verbs: switches,
     how: 'works',
-    help: 'switch although the last vdiff of these tables found differences',
+    help: 'switch although the last vdiff of these tables found differences, or these views cannot be made',
     ours: true,
   },
   {
