@@ -29,7 +29,15 @@ export type ClaimedServer = {
   readonly connection: Connection
 }
 
-export type ClaimPoolOptions = { store: Store; installationId: string; leadership: Leadership; clock: Clock; log: Log }
+export type ClaimPoolOptions = {
+  store: Store
+  installationId: string
+  leadership: Leadership
+  clock: Clock
+  log: Log
+  /** Other than over the network: the servers of a model. */
+  connect?: typeof connectAs
+}
 
 const sessionSql = [
   "SET SESSION time_zone = '+00:00', autocommit = 1, wait_timeout = 604800, lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, sql_log_bin = 1, sql_mode = 'STRICT_TRANS_TABLES'",
@@ -113,11 +121,11 @@ export class ClaimPool implements AsyncDisposable {
   }
 
   async #claim(serverId: string, signal: AbortSignal): Promise<ClaimedServer> {
-    const { store } = this.#options
+    const { store, connect = connectAs } = this.#options
     const access = await readServerAccess(store, serverId)
     let connection: Connection
     try {
-      connection = await connectAs(access, 'admin', { sessionSql, foundRows: true }, signal)
+      connection = await connect(access, 'admin', { sessionSql, foundRows: true }, signal)
     } catch (error) {
       throw switchErrors.serverUnreachable({ server: serverId, reason: (error as Error).message }, error)
     }

@@ -15,6 +15,8 @@
  *
  * In some runs user triggers stand on the table and move with the switch (step 10; docs/decisions/006).
  *
+ * Controllers are written here (`switch.controller.ts`): it is a proof of the rules, each of which can be taken out, and says nothing of the code. `switch.code.ts` has the same world with controllers that are the room's own code.
+ *
  * Not here: reads, the copy, lanes, failover to a replica, a controller's partition from one server only, clients with the
  * admin privilege, fencing by triggers or SET PERSIST, accounts or servers that someone else opens or closes.
  */
@@ -35,8 +37,13 @@ export function runSwitch(
   trace?: (line: string) => void,
 ): SwitchResult {
   const world = new World(seed, without, options, trace)
+  const controllers: [Generator<void>, Generator<void>] = [controller(world, 0), controller(world, 1)]
+  const die = (i: 0 | 1): void => {
+    controllers[i].return(undefined)
+    controllers[i] = controller(world, i)
+  }
   try {
-    live(world)
+    for (const i of live(world, die)) controllers[i].next()
     checkEnd(world)
     return { broken: null, switches: world.record.epoch }
   } catch (error) {
@@ -45,9 +52,9 @@ export function runSwitch(
   }
 }
 
-function live(world: World): void {
+/** Yields which controller's turn it is. */
+export function* live(world: World, die: (controller: 0 | 1) => void): Generator<0 | 1, void> {
   const { random, record, servers, gates } = world
-  const controllers: [Generator<void>, Generator<void>] = [controller(world, 0), controller(world, 1)]
   const movers: MoverMemory[] = [new Map(), new Map()]
   const stalledUntil = new Map<Server, Map<Server, number>>(servers.map((server) => [server, new Map()]))
   const writes: Generator<void>[] = []
@@ -65,8 +72,7 @@ function live(world: World): void {
     } else if (kind < 0.5) {
       // Its connections may linger half open.
       world.say(`controller ${i} dies`)
-      controllers[i].return(undefined)
-      controllers[i] = controller(world, i)
+      die(i)
       if (world.lease.leader === i) world.lease.leader = null
       if (world.chance(0.6)) for (const each of servers) each.killSessions((session) => session.controller === i)
     } else if (kind < 0.6) {
@@ -118,7 +124,7 @@ function live(world: World): void {
       restartDown()
     } else if (choice < 0.5) {
       const i = random.below(2) as 0 | 1
-      if (world.asleep[i] <= world.now) controllers[i].next()
+      if (world.asleep[i] <= world.now) yield i
     } else if (choice < 0.72) {
       moveSome(world, random.pick(movers), stalledUntil)
     } else if (choice < 0.8) {
@@ -135,7 +141,7 @@ function live(world: World): void {
   throw new Broken('3 never ends, or stays closed')
 }
 
-function checkEnd(world: World): void {
+export function checkEnd(world: World): void {
   const { record, accepted } = world
   for (let key = 0; key < keyCount; key++) {
     const serving = world.at(record.serving, key)

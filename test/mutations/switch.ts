@@ -6,6 +6,7 @@ import { fenceMutations } from './switch-fences.ts'
 import { gateMutations } from './switch-gates.ts'
 import { goingMutations } from './switch-going.ts'
 import { loreMutations } from './switch-lore.ts'
+import { switchModelMutations } from './switch-models.ts'
 import { recordMutations } from './switch-record.ts'
 import { stepMutations } from './switch-steps.ts'
 
@@ -18,4 +19,5 @@ export const switchMutations: readonly Mutation[] = [
   ...goingMutations,
   ...gateMutations,
   ...loreMutations,
+  ...switchModelMutations,
 ]
