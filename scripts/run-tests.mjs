@@ -2,9 +2,11 @@
 //   node … scripts/run-tests.mjs '{"inOneProcess": FILES, "timeoutMs": N}'          all in this one, one after the other
 //   node … scripts/run-tests.mjs '{"atOnce": N, "kinds": [{"files": FILES, "atOnce": N, "timeoutMs": N}, …]}'
 //                                each in a process of its own; the first kind that has a file left and is not at its own limit goes first
+//                                a list of files in its place: those in one process, one after the other (several-files.mjs)
 //     "atOnceMax": N             up to so many while the processors have been idle for a share of the time ("idleShare", of the last "settleMs")
-import { cpus } from 'node:os'
-import { relative, resolve } from 'node:path'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
+import { join, relative, resolve } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { run } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -55,8 +57,46 @@ async function runFile(kind) {
   kind.running++
   // The limit is each test's. A file whose process does not end, since something was left open, is ended too, and named; several may hang in it.
   const signal = AbortSignal.timeout(3 * kind.timeoutMs)
-  await tell(run({ files: [kind.left.shift()], timeout: kind.timeoutMs, signal }))
+  const next = kind.left.shift()
+  if (Array.isArray(next)) await tellSeveral(kind, next, signal)
+  else await tell(run({ files: [next], timeout: kind.timeoutMs, signal }))
   kind.running--
+}
+
+const severalFiles = join(import.meta.dirname, 'several-files.mjs')
+
+/** Told as if each file had a process of its own. One that ends the process is named; those of which nothing was told then get another. */
+async function tellSeveral(kind, files, signal) {
+  const dir = mkdtempSync(join(tmpdir(), 'shardwright-several-'))
+  const at = join(dir, 'at')
+  writeFileSync(at, files[0])
+  const left = new Set(files)
+  let error
+  for await (const event of run({
+    files: [severalFiles],
+    argv: [at, String(kind.timeoutMs / 5), ...files],
+    timeout: kind.timeoutMs,
+    signal,
+  })) {
+    const { type, data } = event
+    const isOutcome = type === 'test:pass' || type === 'test:fail'
+    if (data.file !== severalFiles) take({ type, data: { ...data, nesting: data.nesting - 1 } })
+    else if (type === 'test:stdout' || type === 'test:stderr') take({ type, data: { ...data, file: resolve(readFileSync(at, 'utf8')) } })
+    else if (isOutcome && left.delete(data.name)) tellFile(data.name, data.details)
+    else if (type === 'test:fail') error = data.details.error
+  }
+  const endedIn = readFileSync(at, 'utf8')
+  rmSync(dir, { recursive: true })
+  if (left.delete(endedIn)) error = new Error('the process of the test ended', { cause: error })
+  if (error !== undefined) tellFile(endedIn, { error, duration_ms: 0 })
+  if (left.size > 0) kind.left.unshift([...left])
+}
+
+function tellFile(path, { error, duration_ms }) {
+  const file = resolve(path)
+  if (error !== undefined && error.failureType !== 'subtestsFailed')
+    take({ type: 'test:fail', data: { name: path, file, nesting: 1, details: { error } } })
+  take({ type: 'test:summary', data: { file, duration_ms } })
 }
 
 /** What the processors did since the last look: the share of their time that nobody wanted. */

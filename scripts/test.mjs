@@ -31,10 +31,16 @@ const long = `
   .trim()
   .split(/\s+/)
 
+const isLong = (path) => long.some((part) => path.includes(part))
+/** An `await` beside their tests. */
+const own = ['topic/kafka/']
+
 /** Without servers, and yet they wait: for the clock, or for processes. Among those that have a process each they cost nobody anything. */
 const waiting = ['src/change/dualwrite-watch.test.ts', 'src/workflow/engine.test.ts', 'test/run-tests.test.ts']
 const isEndToEnd = (path) => path.endsWith('.e2e.test.ts')
 const hasServers = (path) => path.endsWith('.db.test.ts') || waiting.includes(path)
+/** Of those with servers, in a process of their own: the long ones, for others to run beside them, and those that cannot stand behind another. */
+const hasOwnProcess = (path) => hasServers(path) && (isLong(path) || waiting.includes(path) || own.some((part) => path.includes(part)))
 const isUnit = (path) => path.endsWith('.test.ts') && !isEndToEnd(path) && !hasServers(path)
 
 /**
@@ -49,7 +55,8 @@ const groups = [
     atOnceMax: Math.max(4, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
     kinds: [
       { files: isEndToEnd, in: ['test'], atOnce: 2, timeoutMs: 900_000 },
-      { files: hasServers, in: ['src', 'test'], atOnce: 8, timeoutMs: 300_000 },
+      { files: hasOwnProcess, in: ['src', 'test'], atOnce: 8, timeoutMs: 300_000 },
+      { files: (path) => hasServers(path) && !hasOwnProcess(path), in: ['src', 'test'], together: 8, atOnce: 8, timeoutMs: 300_000 },
     ],
   },
 ]
@@ -123,9 +130,27 @@ async function againAlone(node, group, env, result, unsteady) {
 /** What each of its processes is told (scripts/run-tests.mjs): to have its share of the files itself, or to begin a process for each file. */
 function plansOf({ processes, atOnce, atOnceMax, timeoutMs, kinds }) {
   if (processes === undefined)
-    return [{ atOnce, atOnceMax, kinds: kinds.map((kind) => ({ files: kind.list, atOnce: kind.atOnce, timeoutMs: kind.timeoutMs })) }]
+    return [
+      {
+        atOnce,
+        atOnceMax,
+        kinds: kinds.map(({ list, together, atOnce, timeoutMs }) => ({
+          files: together === undefined ? list : inLots(list, together),
+          atOnce,
+          timeoutMs,
+        })),
+      },
+    ]
   const shares = Array.from({ length: processes }, (_, n) => kinds[0].list.filter((_path, i) => i % processes === n))
   return shares.filter((share) => share.length > 0).map((share) => ({ inOneProcess: share, timeoutMs }))
+}
+
+/** Neighbours, since they share the most. */
+function inLots(list, most) {
+  const size = Math.ceil(list.length / Math.ceil(list.length / most))
+  return Array.from({ length: Math.ceil(list.length / most) }, (_, n) => list.slice(n * size, (n + 1) * size)).filter(
+    (lot) => lot.length > 0,
+  )
 }
 
 async function runFiles(node, group, plan, env, leftMs) {

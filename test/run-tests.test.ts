@@ -15,7 +15,7 @@ async function ran(
     const file = (name: string, body: string): string => {
       const path = join(dir, `${name}.test.mjs`)
       const trace = `const trace = (what) => appendFileSync(${JSON.stringify(traced)}, what), traced = () => readFileSync(${JSON.stringify(traced)}, 'utf8')`
-      const imports = `import { appendFileSync, readFileSync } from 'node:fs'\nimport { test } from 'node:test'`
+      const imports = `import { appendFileSync, readFileSync } from 'node:fs'\nimport { after, test } from 'node:test'\nimport { createServer } from 'node:net'`
       writeFileSync(path, `${imports}\n${trace}\ntest('${name}', async () => {\n${body}\n})\n`)
       return path
     }
@@ -90,6 +90,40 @@ test('an error that nobody caught fails its file, however late it comes and thou
   assert.deepEqual(failed, ['rejected.test.mjs', 'thrown.test.mjs'], told)
   assert.match(told, /✖ \S+thrown\.test\.mjs[^]*nobody caught: Error: from a timer\n\s+at /)
   assert.match(told, /✖ \S+rejected\.test\.mjs[^]*nobody caught: Error: unheard\n\s+at /)
+})
+
+test('several files in a process: each is named with its own failures, also of what nobody caught, what it left open and its end of the process; none hides those behind it', async () => {
+  const { code, told, failed, passed, trace } = await ran((file) => {
+    const files = [
+      file('first', "trace('1') })\nafter(() => trace('2'))\ntest('beside it', () => {"),
+      file('load', "})\nif (Date.now() > 0) throw new Error('at load')\ntest('lost', () => {"),
+      file('late', "setTimeout(() => { throw new Error('from a timer') }, 5); await new Promise((done) => setTimeout(done, 50))"),
+      file('rejects', "void Promise.reject(new Error('unheard'))"),
+      file('ends', 'process.exit(0)'),
+      file('open', 'createServer().listen(0)'),
+      file('fails', "throw new Error('seven')"),
+      file('last', "trace('3')"),
+    ]
+    return { atOnce: 1, kinds: [{ files: [files], atOnce: 1, timeoutMs: 5_000 }] }
+  })
+  assert.equal(code, 1, told)
+  assert.deepEqual(
+    failed,
+    ['ends', 'fails', 'late', 'load', 'open', 'rejects'].map((name) => `${name}.test.mjs`),
+    told,
+  )
+  for (const [name, why] of Object.entries({
+    load: 'at load',
+    late: 'from a timer',
+    rejects: 'unheard',
+    fails: 'seven',
+    open: 'left open: TCP',
+  }))
+    assert.match(told, new RegExp(`✖ \\S+${name}\\.test\\.mjs[^✔]*Error: ${why}`))
+  assert.match(told, /✖ \S+ends\.test\.mjs[^✔]*the process of the test ended/)
+  // What is after a file's tests is done before the next file begins; when a process has ended, those that it had told nothing of begin again.
+  assert.match(trace, /^(12)+3$/)
+  assert.ok(passed >= 6, told)
 })
 
 test('in one process: a file that throws beside its tests fails, though it has begun one that passes', async () => {
