@@ -15,6 +15,7 @@ import { LocalServers } from '../../src/local/local-servers.ts'
 import { readInstalls, type LocalFlavour, type ServerInstalls } from '../../src/local/installs.ts'
 import { identify, isAlive, signalIfAlive, type ProcessIdentity } from '../../src/local/process-identity.ts'
 import { readServerRecord } from '../../src/local/server-record.ts'
+import { giveBack, stateOf, takeServer } from './server-pool.ts'
 
 export type TestServerOptions = {
   /** MariaDB unless said. */
@@ -92,10 +93,12 @@ export function oneFlavour(): LocalFlavour {
   return mainFlavour()[0] ?? 'mariadb'
 }
 
-/** A server of one's own; disposing of it removes it with its data. */
+/** A server of one's own, as new; disposing of it removes it with its data, or cleans it for the next test of this process (server-pool.ts). */
 export async function testServer(options: TestServerOptions = {}): Promise<TestServer> {
-  const dir = join(processDir(), randomBytes(3).toString('hex'))
   const servers = localServers(options.log)
+  const poolKey = keyFor(options)
+  const pooled = poolKey === null ? null : takeServer(poolKey)
+  const dir = pooled?.server.dir ?? join(processDir(), randomBytes(3).toString('hex'))
   const { bufferPoolMb = smallMb } = options
   const request = {
     id: `test-${dir.slice(-6)}`,
@@ -111,7 +114,18 @@ export async function testServer(options: TestServerOptions = {}): Promise<TestS
       extra: { ...(bufferPoolMb > smallMb ? {} : small[options.flavour ?? 'mariadb']), ...options.extra },
     },
   } as const
-  let current: LocalServer = await servers.start(request)
+  let current: LocalServer = pooled?.server ?? (await servers.start(request))
+  let state = pooled?.state ?? (poolKey === null ? null : await stateOf(current))
+  let isMine = true
+  /** By whoever can do to it what no clean-up sees: it is for nobody after. */
+  const own = (): string => {
+    state = null
+    return dir
+  }
+  const whileMine = async (act: () => Promise<void>): Promise<void> => {
+    own()
+    if (isMine) await act()
+  }
   let extra: Readonly<Record<string, string | number>> = request.settings.extra
   return {
     flavour: current.flavour,
@@ -122,25 +136,38 @@ export async function testServer(options: TestServerOptions = {}): Promise<TestS
     },
     socketPath: current.socketPath,
     get pid() {
+      own()
       return current.pid
     },
-    dir,
+    get dir() {
+      return own()
+    },
     get config() {
       return { host: current.host, port: current.port, user: 'root', password: options.rootPassword ?? '' } as const
     },
     logFile: current.logFile,
-    kill9: () => servers.kill9(dir),
-    stop: () => servers.stop(dir),
-    async restart(more = {}) {
-      extra = { ...extra, ...more }
-      current = await servers.start({ ...request, port: current.port, settings: { ...request.settings, extra } })
-    },
-    pause: () => servers.pause(dir, 'SIGSTOP'),
-    resume: () => servers.pause(dir, 'SIGCONT'),
+    kill9: () => whileMine(() => servers.kill9(dir)),
+    stop: () => whileMine(() => servers.stop(dir)),
+    restart: (more = {}) =>
+      whileMine(async () => {
+        extra = { ...extra, ...more }
+        current = await servers.start({ ...request, port: current.port, settings: { ...request.settings, extra } })
+      }),
+    pause: () => whileMine(() => servers.pause(dir, 'SIGSTOP')),
+    resume: () => whileMine(() => servers.pause(dir, 'SIGCONT')),
     async [Symbol.asyncDispose]() {
-      await servers.destroy(dir)
+      if (!isMine) return
+      isMine = false
+      const end = (server: LocalServer): Promise<unknown> => servers.destroy(server.dir)
+      if (poolKey === null || state === null || !(await giveBack({ key: poolKey, server: current, state }, end))) await end(current)
     },
   }
+}
+
+/** Those that are alike may stand for one another. */
+function keyFor({ log, rootPassword, ...options }: TestServerOptions): string | null {
+  if (log !== undefined || rootPassword !== undefined || options.performanceSchema === true) return null
+  return JSON.stringify(Object.entries({ flavour: 'mariadb', ...options }).toSorted(([a], [b]) => (a < b ? -1 : 1)))
 }
 
 /** For tests of what starts servers by itself. */

@@ -26,7 +26,9 @@ export async function startMariadb(
   await connection.query(`GRANT ${rights}${flavour === 'mysql' ? ', XA_RECOVER_ADMIN' : ''} ON *.* TO sw_gate@'%'`)
   return {
     port: server.port,
-    pid: server.pid,
+    get pid() {
+      return server.pid
+    },
     admin,
     async stop() {
       await server[Symbol.asyncDispose]()
