@@ -24,6 +24,7 @@ const long = `
   move/crash-held ladder/ladder move/crash.db gate/slow-clients move/merge-ddl switch/claim gate/lookup.db switch/fence-switch switch/in-doubt
   switch/session-locks gate/xa.db move/landed-ranges gate/deadlocks move/ddl.db gate/changed-beside verify/ranges switch/fence-conformance change/fleet-carry
   switch/mover gate/rolled-back local/local-servers move/visibility move/start-ddl move/lock-waits move/keys.db move/xa.db ingest/rules
+  move/pace move/large-rows clients/node gate/prepared-types verify/identifiers gate/left-diagnostics oracle/oracle
   gate/replica-reads binlog/tail.db move/rules topology/etcd change/merge-checks gate/large-packets verify/directions topic/kafka/kafka.db move/stop
   models/streams models/switch.model models/merge fuzz/fuzz.test models/landing binlog/group-decoder models/ingest wire/frames log/crash.test
   expiry.e2e crash.e2e hybrid.e2e dualwrite.e2e ingest-torture.e2e sabotage.e2e switch.e2e clients.e2e console.e2e torture-move.e2e
