@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
-import { currentPosition } from '../binlog/position.ts'
+import { currentPosition, executedContains } from '../binlog/position.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { Mover } from '../move/mover.ts'
@@ -230,7 +230,6 @@ for (const flavour of flavours()) {
       )
       await addReplica(office.world, place, { host: '127.0.0.1', port: first.port, ...admin.value.admin })
       await using stopped = await connect({ host: '127.0.0.1', port: first.port, ...admin.value.admin })
-      await stopped.query('STOP REPLICA')
       await using writer = await client(second)
       // What was read and is in no position yet: a mover that died, as if it had left rows out for it.
       const [found] = await listRecords<StreamRecord>(office.store, keys.streams)
@@ -242,8 +241,11 @@ for (const flavour of flavours()) {
         const report = await readRecord<StreamReport>(office.store, keys.report(stream.value.workflowUid, stream.value.uid))
         return report?.value.state === 'stopped'
       })
-      await writer.query("INSERT INTO app.t VALUES (9998, 'read')")
       await using root = await rootOf(second)
+      const stood = await currentPosition(root)
+      await until('the replica to have what is in a position', () => executedContains(stopped, stood), 20_000)
+      await stopped.query('STOP REPLICA')
+      await writer.query("INSERT INTO app.t VALUES (9998, 'read')")
       const read = await currentPosition(root)
       const target = { streamUid: stream.value.uid, targetUid: stream.value.targets[0]?.uid ?? '', workflowUid: stream.value.workflowUid }
       await office.pool.run(id(third), ({ connection }) => connection.query(seenSql(target, 0, read)))
