@@ -6,7 +6,7 @@ import { seedCount } from './seeds.ts'
 const first = Number(process.env['FIRST'] ?? 1)
 
 test('1.2–1.5: a target with one source holds, whenever it stands between rounds, the source’s rows at X, whatever goes in parts, lands late, is thrown away, or dies', async () => {
-  const count = seedCount(80)
+  const count = seedCount(60)
   for (let seed = first; seed < first + count; seed++) {
     const story: string[] = []
     const wrong = await runOneSource(seed, (line) => story.push(line))
