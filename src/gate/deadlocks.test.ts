@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { givenUp, type Wait } from './deadlocks.ts'
+import { systemClock } from '../base/clock.ts'
+import { silentLog } from '../base/log.ts'
+import { MemoryStore } from '../topology/memory.ts'
+import { until } from '../../test/kit/until.ts'
+import type { Core } from './core.ts'
+import { Deadlocks, givenUp, type Waiter, type Wait } from './deadlocks.ts'
 
 type T = { readonly name: string }
 
@@ -55,4 +60,34 @@ test('whatever the graph: afterwards no circle goes through a transaction, and n
       }
     }),
   )
+})
+
+test('what other gates were told is taken back, also where its transaction ends while they are told', async () => {
+  const waiter: Waiter = { ended: false, busy: true, statements: 1, places: [], giveUp() {} }
+  let told = false
+  class Telling extends MemoryStore {
+    override async commit(...given: Parameters<MemoryStore['commit']>): ReturnType<MemoryStore['commit']> {
+      const done = await super.commit(...given)
+      told = true
+      deadlocks.delete(waiter)
+      return done
+    }
+  }
+  const store = new Telling()
+  await using lease = await store.grantLease(60_000)
+  const core = {
+    config: { deadlockCheckMs: 1 },
+    clock: systemClock,
+    log: silentLog,
+    membership: { leaseId: lease.id },
+    watch: { view: { keyspaces: new Map() } },
+  } as unknown as Core
+  const deadlocks = new Deadlocks(core, store, 'gate-1')
+  try {
+    deadlocks.add(waiter)
+    await until('it is told', () => told)
+    await until('nothing is told any more', async () => (await store.list('stuck/')).entries.size === 0, 2_000)
+  } finally {
+    deadlocks.stop()
+  }
 })

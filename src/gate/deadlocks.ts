@@ -107,7 +107,8 @@ export class Deadlocks {
       () =>
         void this.#look().finally(() => {
           this.#timer = null
-          if (this.#open.size > 0) this.#arm()
+          // The last of them may have ended while others were told of it.
+          if (this.#open.size > 0 || this.#told !== '[]') this.#arm()
           else this.#drop()
         }),
       everyMs + randomInt(2 * everyMs),
