@@ -52,6 +52,7 @@ for (const flavour of flavours()) {
           'CREATE VIEW told AS SELECT * FROM information_schema.PROFILING',
           'CREATE PROCEDURE told() SHOW PROFILES',
           'EXPLAIN FOR CONNECTION 1',
+          'SELECT * FROM sys.session',
           'SELECT processlist_id FROM performance_schema.threads',
           ...(flavour === 'mariadb' ? ["SET STATEMENT optimizer_trace = 'enabled=on' FOR SELECT 1", 'SHOW EXPLAIN FOR 1'] : []),
         ])
@@ -59,6 +60,7 @@ for (const flavour of flavours()) {
         await assert.rejects(c.prepare('SHOW PROFILES'), /SW-GATE-012/)
         await c.query("SET profiling = 0, optimizer_trace = 'enabled=off'")
         assert.equal(await c.value("SELECT 'profiles, threads and profiling'"), 'profiles, threads and profiling')
+        assert.equal(await c.value('SELECT MAX(sys.session) FROM (SELECT 5 AS session, id FROM t) sys WHERE sys.id = 4711'), null)
       }
       await ended()
     })

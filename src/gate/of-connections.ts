@@ -51,7 +51,9 @@ export function refusedQuestion(words: Words, lexed: Lexed): QuestionRefused | n
     if (next !== '.' || (word === '' && tokenKind(lexed, i) !== Kind.QuotedName)) continue
     const schema = words.name(i).toUpperCase()
     const table = words.name(i + 2).toUpperCase()
-    const refused = Object.hasOwn(tables, schema) ? tables[schema] : undefined
+    // `sys.session` may be a column of a table that is called so.
+    const isTable = schema !== 'SYS' || ['FROM', 'JOIN', 'TABLE'].includes(words.at(i - 1))
+    const refused = isTable && Object.hasOwn(tables, schema) ? tables[schema] : undefined
     if (refused !== undefined && Object.hasOwn(refused, table))
       return { construct: `${schema.toLowerCase()}.${table.toLowerCase()}`, ...(refused[table] as typeof history) }
     if (schema === 'INFORMATION_SCHEMA' && table === 'PROCESSLIST' && unread.has(verb))

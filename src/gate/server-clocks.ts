@@ -17,7 +17,7 @@ type Seen = {
 const keptMs = 120_000
 /** Beyond that, times that servers write beside each other mean little. */
 const toldMs = 500
-/** An instant is not before the one given last, unless a clock was put back by more. */
+/** An instant by a clock is not before the one given last by it, unless a clock was put back by more. */
 const backMs = 1_000
 
 export class ServerClocks {
@@ -25,7 +25,8 @@ export class ServerClocks {
   readonly #log: Pick<Log, 'warn'>
   readonly #seen = new Map<string, Seen>()
   readonly #told = new Set<string>()
-  #lastMs = 0
+  /** By the server whose clock it was. */
+  readonly #lastMs = new Map<string, number>()
 
   constructor(clock: Clock, log: Pick<Log, 'warn'>) {
     this.#clock = clock
@@ -72,14 +73,16 @@ export class ServerClocks {
   /** Unix milliseconds by the latest clock of these servers; of none that was asked, by the gate's. */
   nowMs(servers: Iterable<string>): number {
     const monotonicMs = this.#clock.monotonicMs()
-    let nowMs: number | null = null
+    let latest: { readonly server: string; readonly ms: number } | null = null
     for (const server of servers) {
       const seen = this.#seen.get(server)
-      if (seen !== undefined && (nowMs === null || monotonicMs + seen.mostMs > nowMs)) nowMs = monotonicMs + seen.mostMs
+      if (seen !== undefined && (latest === null || monotonicMs + seen.mostMs > latest.ms))
+        latest = { server, ms: monotonicMs + seen.mostMs }
     }
-    const instant = nowMs ?? this.#clock.nowMs()
-    const behindMs = this.#lastMs - instant
-    this.#lastMs = behindMs > 0 && behindMs < backMs ? this.#lastMs : instant
-    return this.#lastMs
+    if (latest === null) return this.#clock.nowMs()
+    const lastMs = this.#lastMs.get(latest.server) ?? 0
+    const ms = lastMs > latest.ms && lastMs - latest.ms < backMs ? lastMs : latest.ms
+    this.#lastMs.set(latest.server, ms)
+    return ms
   }
 }

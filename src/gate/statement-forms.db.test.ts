@@ -2,7 +2,9 @@
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { besideOne, codeOf, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { connect } from '../mysql/connect.ts'
+import { besideOne, codeOf, gateOnServer, password, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
 
 /** A row of each shard. */
 const both = [1, 4]
@@ -178,15 +180,28 @@ for (const flavour of flavours()) {
     })
 
     test('without an unsharded keyspace there is no server for named locks, and LOAD DATA is for one', async () => {
-      const lone = await gateOnServer({ flavour, keyspaces: { shop: { t: 'by id' } }, tables: ['t (id BIGINT PRIMARY KEY)'] })
+      const store = new MemoryStore()
+      await addServer(store, 's1', world.serverPort, flavour)
+      await addUser(store, 'app', password)
+      const shards = [
+        { name: '-80', serverId: 's1', schema: 'shop_80' },
+        { name: '80-', serverId: 's1', schema: 'shop_end' },
+      ]
+      const vschema = {
+        sharded: true,
+        vindexes: { hash: { type: 'hash' } },
+        tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+      }
+      await addKeyspace(store, 'shop', shards, { sharded: true, vschema })
+      const { gate, port } = await startGate(store)
       try {
-        const c = await lone.session('shop')
+        const c = await connect({ host: '127.0.0.1', port, user: 'app', password, database: 'shop' })
         for (const sql of ["SELECT GET_LOCK('a', 0)", "SELECT IS_USED_LOCK('a')", "DO RELEASE_LOCK('a')", 'SELECT RELEASE_ALL_LOCKS()'])
           assert.match(await codeOf(c, sql), /^SW-(GATE|SQL)-/, sql)
         assert.match(await codeOf(c, "LOAD DATA INFILE 'x' INTO TABLE t"), /^SW-/)
         await c.close()
       } finally {
-        await lone.stop()
+        await gate.stop()
       }
     })
   })
