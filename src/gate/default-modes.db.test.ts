@@ -7,6 +7,7 @@ import { after, before, describe, test } from 'node:test'
 import { FaultProxy } from '../../test/kit/fault-proxy.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
+import { silentLog, type Log } from '../base/log.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { startMariadb, type TestServer } from './testkit/servers.ts'
 import { codeOf, gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
@@ -181,6 +182,8 @@ for (const flavour of flavours()) {
   })
 
   describe(`${flavour}, servers with other defaults`, () => {
+    type Said = { keyspace?: string; variable?: string; values?: object }
+    const said: Said[] = []
     const servers: TestServer[] = []
     let gate: Gate
     let port = 0
@@ -190,7 +193,9 @@ for (const flavour of flavours()) {
       const store = new MemoryStore()
       const sharded = { '-80': 'shop_80', '80-': 'shop_end' }
       for (const [i, [shard, schema]] of Object.entries(sharded).entries()) {
-        const server = await startMariadb({ 'sql-mode': i === 0 ? 'ANSI_QUOTES,STRICT_TRANS_TABLES' : 'STRICT_TRANS_TABLES' }, flavour)
+        const zone = i === 0 ? '+00:00' : '+02:00'
+        const modes = i === 0 ? 'ANSI_QUOTES,STRICT_TRANS_TABLES' : 'STRICT_TRANS_TABLES'
+        const server = await startMariadb({ 'sql-mode': modes, 'default-time-zone': zone, 'div-precision-increment': 4 + i }, flavour)
         servers.push(server)
         await using admin = await server.admin()
         await admin.query(`CREATE DATABASE ${schema}`)
@@ -205,7 +210,8 @@ for (const flavour of flavours()) {
       const placed = Object.entries(sharded).map(([name, schema]) => ({ name, serverId: `s-${name}`, schema }))
       await addKeyspace(store, 'shop', placed, { sharded: true, vschema })
       await addUser(store, 'app', password)
-      ;({ gate, port } = await startGate(store))
+      const error = (fields: object): number => said.push(fields as Said)
+      ;({ gate, port } = await startGate(store, {}, { ...silentLog, error } as Log))
     })
 
     after(async () => {
@@ -224,6 +230,15 @@ for (const flavour of flavours()) {
       await c.query("SET sql_mode = 'STRICT_TRANS_TABLES'")
       assert.deepEqual(await answer(c, 'SELECT id FROM t WHERE v = "x"'), [['2'], ['5']])
       await c.close()
+    })
+
+    test('what else they have differently by default is said, with what each has', async () => {
+      const differing = await until('it to be said', () => (said.some(({ variable }) => variable !== undefined) ? said : null))
+      const told = differing.flatMap(({ keyspace, variable, values }) => (variable === undefined ? [] : [{ keyspace, variable, values }]))
+      assert.deepEqual(told, [
+        { keyspace: 'shop', variable: 'time_zone', values: { 's--80': '+00:00', 's-80-': '+02:00' } },
+        { keyspace: 'shop', variable: 'div_precision_increment', values: { 's--80': '4', 's-80-': '5' } },
+      ])
     })
 
     test('promise 10: nor is anything guessed before a server has answered', async () => {

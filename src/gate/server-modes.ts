@@ -13,6 +13,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { ServerRecord } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
 import type { ServerClocks } from './server-clocks.ts'
+import { defaultsIn, defaultsSql, differingDefaults, type Defaults } from './server-defaults.ts'
 import { modesIn, readingModes, type ReadingMode, type SqlModeDefault, type Undecided } from './sql-mode.ts'
 import type { View } from './view.ts'
 
@@ -62,29 +63,51 @@ export class ServerModes implements SqlModeDefault {
     const places = placesOf(this.#view())
     if (places.length === 0 || this.#clock.monotonicMs() < this.#notBeforeMs) return
     const found = new Map<string, readonly string[]>()
-    const answers = places.map(async (place) => found.set(place.server.id, modesIn(await this.#askOne(place))))
+    const defaults = new Map<string, Defaults>()
+    const answers = places.map(async (place) => {
+      const { modes, others } = await this.#askOne(place)
+      defaults.set(place.server.id, others)
+      found.set(place.server.id, modesIn(modes))
+    })
     const all = Promise.allSettled(answers)
     await Promise.race([all, this.#clock.sleep(stragglersMs)])
     if (found.size === 0) await Promise.race([all, Promise.any(answers).catch(() => {})])
     if (found.size === 0) this.#notBeforeMs = this.#clock.monotonicMs() + pauseMs
-    else this.#adopt(new Map(found))
+    else {
+      this.#adopt(new Map(found))
+      this.#tellDiffering(defaults)
+    }
   }
 
-  async #askOne({ server, account }: Place): Promise<string> {
+  /** What else differs is not set to one value: it is said, as each shard then computes by its own. */
+  #tellDiffering(defaults: ReadonlyMap<string, Defaults>): void {
+    for (const { keyspace, variable, values } of differingDefaults(serversOf(this.#view()), defaults))
+      this.#log.error(
+        { keyspace, variable, values },
+        `the servers of keyspace ${keyspace} have another ${variable} each by default: sessions that do not set it get other values from each shard. Make them alike, and restart the gate`,
+      )
+  }
+
+  async #askOne({ server, account }: Place): Promise<{ modes: string; others: Defaults }> {
     const { user, password } = account
     const connection = await connect({ ...placeOfServer(server), user, password, connectTimeoutMs: this.#timeoutMs })
     try {
-      return await this.#modeOf(connection, server)
+      const modes = await this.#modeOf(connection, server)
+      return { modes, others: defaultsIn(await this.#inTime(connection, connection.allText(defaultsSql))) }
     } finally {
       void connection.close().catch(() => {})
     }
   }
 
-  /** A server that is silent is given up. */
   async #modeOf(connection: Connection, server: ServerRecord): Promise<string> {
+    return (await this.#inTime(connection, this.#clocks.ask(server.id, connection, '@@sql_mode'))) ?? ''
+  }
+
+  /** A server that is silent is given up. */
+  async #inTime<T>(connection: Connection, answer: Promise<T>): Promise<T> {
     const late = setTimeout(() => connection.destroy(), this.#timeoutMs)
     try {
-      return (await this.#clocks.ask(server.id, connection, '@@sql_mode')) ?? ''
+      return await answer
     } finally {
       clearTimeout(late)
     }
@@ -136,6 +159,16 @@ const bases = new WeakMap<Connection, string>()
 /** The sql_mode of a connection on which nothing is set, as SQL text. */
 export function baseModeOf(connection: Connection): string {
   return bases.get(connection) ?? 'DEFAULT'
+}
+
+/** Of the keyspaces that stand on several, by name. */
+function serversOf(view: View): Map<string, Set<string>> {
+  const found = new Map<string, Set<string>>()
+  for (const [name, { shards }] of view.keyspaces) {
+    const servers = new Set(shards.flatMap((shard) => (shard.replicas ?? [shard]).map(({ server }) => server.id)))
+    if (servers.size > 1) found.set(name, servers)
+  }
+  return found
 }
 
 /** One a server. */
