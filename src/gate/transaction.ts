@@ -75,7 +75,7 @@ export class Transaction implements OpenTransaction, Waiter {
   busy = false
   /** Done once it has ended, whichever way. */
   readonly afterEnd: ((committed: boolean) => void)[] = []
-  /** The shard that it touched first: there the outcome is decided where others are XA's. */
+  /** The shard that it touched first, of those where anything of it stands: there the outcome is decided where others are XA's. */
   #decider: ShardView | null = null
   #gtrid: string | null = null
   readonly #host: TransactionHost
@@ -170,6 +170,8 @@ export class Transaction implements OpenTransaction, Waiter {
   dropBranch(branch: Branch): void {
     if (this.branches.get(branch.shard.uid) !== branch) return
     this.branches.delete(branch.shard.uid)
+    // It begins again, perhaps on other shards (a switch): the one before may be closed for good, and its server asked by nobody.
+    if (this.branches.size === 0) this.#decider = this.#gtrid = null
     if (this.branches.size === 1) this.#host.core.deadlocks.delete(this)
     branch.shard.traffic.transactions.delete(this)
     this.#host.release(branch.backend)

@@ -96,7 +96,9 @@ export class Oracle {
     const creates = schemas.flatMap((schema) => [...schema.tables.map((table) => table.create), ...schema.also])
     const prefixes = schemas.map((s) => s.prefix)
     await using resharding =
-      this.#options.reshard === true ? await startResharding(flavour, ...withoutCounted(vschema, creates, prefixes)) : null
+      this.#options.reshard === true
+        ? await startResharding(flavour, ...withoutCounted(vschema, creates, prefixes), this.#options.mode)
+        : null
     await using plain = resharding === null ? await startWorld(flavour, vschema, this.#options.mode, prefixes, this.#options.shards) : null
     const world = (resharding ?? plain) as World
     const done = new AbortController()

@@ -19,7 +19,12 @@ export type Resharding = World & {
 
 const keyspace = 'four'
 
-export async function startResharding(flavour: Flavour, vschema: object, creates: readonly string[]): Promise<Resharding> {
+export async function startResharding(
+  flavour: Flavour,
+  vschema: object,
+  creates: readonly string[],
+  transactionMode: 'multi' | 'xa' = 'multi',
+): Promise<Resharding> {
   const reference = await testServer({ flavour, binlog: false, bufferPoolMb: 64 })
   const one = await connect(reference.config)
   await one.query('CREATE DATABASE one CHARACTER SET utf8mb4')
@@ -37,6 +42,7 @@ export async function startResharding(flavour: Flavour, vschema: object, creates
       for (const create of creates) await connection.query(create)
     })
     await client.call('createKeyspace', {}, { name: keyspace, server: { ...existing.config, schema: keyspace } })
+    if (transactionMode !== 'multi') await client.call('updateKeyspace', { keyspace }, { transactionMode })
     await client.call('applyVSchema', { keyspace }, { vschema } as never)
     const first = new ReshardUnderTest(client, 'first', { sourceShards: ranges(1), targetShards: ranges(4) }, keyspace)
     await first.create()
