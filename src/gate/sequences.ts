@@ -4,6 +4,9 @@
  *
  * No id is given out twice: a block belongs to whoever's COMMIT was acknowledged; when that answer is lost the block is let go
  * (a gap) and another one taken. What a gate has left of a block ends with it.
+ *
+ * The ids of one statement are consecutive, as those of a server are: libraries count on from the first one that they are told. What is left of a block is too little for a statement: a block is taken
+ * that is enough for all of it. Where that begins at the end of the old one, nobody else was served between the two, and they are one; else what was left is let go (a gap).
  */
 import { unlessAborted } from '../base/unless-aborted.ts'
 import type { Connection } from '../mysql/connection.ts'
@@ -28,27 +31,28 @@ export class Sequences {
     this.#core = core
   }
 
-  /** @param keyspace of the sequence's table when its name has none */
+  /**
+   * As many ids, one after the other.
+   * @param keyspace of the sequence's table when its name has none
+   */
   async take(sequence: SequenceName, keyspace: string, count: number, signal: AbortSignal): Promise<bigint[]> {
     const where = sequence.keyspace ?? keyspace
     const { table } = sequence
     const key = `${where}.${table}`
     let block = this.#blocks.get(key)
     if (block === undefined) this.#blocks.set(key, (block = { next: 0n, end: 0n, taking: null }))
-    const ids: bigint[] = []
-    while (ids.length < count) {
-      if (block.next < block.end) {
-        ids.push(block.next++)
-        continue
-      }
-      const left = count - ids.length
+    const wanted = BigInt(count)
+    // What others take meanwhile may leave too little again; whoever has asked is served first.
+    while (block.end - block.next < wanted) {
       // One asks for all who wait; none of them can end it for the others, and each may leave.
-      block.taking ??= this.#reserve(where, table, left, block).finally(() => {
+      block.taking ??= this.#reserve(where, table, count, block).finally(() => {
         ;(block as Block).taking = null
       })
       await unlessAborted(block.taking, signal)
     }
-    return ids
+    const first = block.next
+    block.next += wanted
+    return Array.from({ length: count }, (_, i) => first + BigInt(i))
   }
 
   async #reserve(keyspaceName: string, table: string, least: number, block: Block): Promise<void> {
@@ -65,7 +69,7 @@ export class Sequences {
         const taken = await askedWithin(this.#core, this.#core.config.sharedReadMs, shard, (within) =>
           this.#take(within, shard, table, BigInt(least)),
         )
-        block.next = taken.next
+        if (taken.next !== block.end) block.next = taken.next
         block.end = taken.end
         return
       } catch (error) {
