@@ -132,12 +132,18 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   const connected = await Promise.all(
     found.map(({ address }) => Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))),
   )
-  for (const [i, { ref, address, meta, name }] of found.entries()) {
-    const sessions = connected[i] ?? []
+  // All of them first: what a mover that is held up has open on one of them may stand in the way of what is stored about another, in tables that targets on one server share.
+  const taken: { on: StreamOnTarget; epoch: number }[] = []
+  for (const [i, { ref, meta }] of found.entries()) {
     const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
-    const own = sessions.map(({ threadId }) => threadId)
+    const own = (connected[i] ?? []).map(({ threadId }) => threadId)
     const epoch = await takeOver(meta, on, own)
     await endOwnSessions(meta, on, epoch, { atWork: 'wait', own, clock, signal, failpoints, onWaiting })
+    taken.push({ on, epoch })
+  }
+  for (const [i, { ref, address, meta, name }] of found.entries()) {
+    const sessions = connected[i] ?? []
+    const { on, epoch } = taken[i] as (typeof taken)[number]
     const lanes = sessions.map(
       (conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }),
     )

@@ -1,5 +1,5 @@
 /**
- * What a target shows of its source beyond the position stored there (PROTOCOLS 1.10; docs/decisions/0NN).
+ * What a target shows of its source beyond the position stored there (PROTOCOLS 1.10; docs/decisions/031).
  *
  * A position is stored with the rows that lead to it, or behind them. Between the two a target rests on transactions that no stored position names:
  * - a round in several transactions, or one in parts, stands there in part from its intent on; so do rows held back that are kept, which come of such rounds;
@@ -53,8 +53,9 @@ export function shownOn({ position, seen }: { readonly position: string; readonl
   return seen.filter((one) => !positionContains(position, one)).reduce((all, one) => positionOfBoth(all, one), position)
 }
 
-/** For the first transaction of a run. */
+/** For the first transaction of a run, which has the right to write to all its targets by then. */
 export function beginSeenSql(on: OnTarget, shown: string): string[] {
   const where = `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
-  return [`DELETE FROM ${moveSchema}.move_seen WHERE ${where} AND writer <> ${seenBy.earlierRuns}`, seenSql(on, seenBy.earlierRuns, shown)]
+  // By the key's beginning alone: a server locks no row of another target then.
+  return [`DELETE FROM ${moveSchema}.move_seen WHERE ${where}`, seenSql(on, seenBy.earlierRuns, shown)]
 }
