@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import type { Core } from './core.ts'
 import type { ShardView } from './view.ts'
+import { deciderOf } from '../mysql/our-schema.ts'
 import { Within } from './within.ts'
 import { Xa } from './xa.ts'
 
@@ -27,4 +28,11 @@ test('a decider that says nothing keeps no connection, also of a gate that has m
   await assert.rejects(judging, /cut/)
   assert.equal(given, 1)
   within.end()
+})
+
+test('promise 1: ids of transactions have room for the uid of a shard that a reshard made', () => {
+  const uid = '8f79e86b-6774-43e6-a951-b7049883f845.1000-1040'
+  const id = new Xa({} as Core).newId({ uid } as ShardView)
+  assert.ok(id.length <= 64, `servers take 64 bytes of ${id}`)
+  assert.equal(deciderOf(id), uid)
 })

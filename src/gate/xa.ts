@@ -49,7 +49,8 @@ export class Xa {
   }
 
   newId(decider: ShardView): string {
-    return `${xaPrefix}${randomBytes(10).toString('hex')}-${decider.uid}`
+    // Servers take 64 bytes of it: room for a uid of 47, as a reshard gives (`<uuid>.1000-1040`).
+    return `${xaPrefix}${randomBytes(6).toString('hex')}-${decider.uid}`
   }
 
   /** Makes the table of decisions where it is missing; before anything is prepared. */
