@@ -55,7 +55,8 @@ function parseTime(given: string, nowMs: number): number {
     if (at.getTime() <= nowMs) at.setDate(at.getDate() + 1)
     return at.getTime()
   }
-  const duration = parseDuration(given)
+  // With its unit: a number alone may be meant for a time of the day ('12.30').
+  const duration = /[a-z]$/i.test(given) ? parseDuration(given) : null
   if (duration !== null) return nowMs + duration
   // Anything else is read as some date too: '12.30' as one of 2001, which pauses nothing. And a date without a time as one of UTC.
   const date = /^\d{4}-\d{2}-\d{2}(.*)$/.exec(given)

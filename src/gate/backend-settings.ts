@@ -9,7 +9,7 @@ import type { RelayEnd } from '../mysql/connection.ts'
 import type { Backend } from './backend.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
-import { baseModeOf } from './server-modes.ts'
+import { basesOf } from './server-modes.ts'
 import { onlyByReset, readsOtherwise, statementsBetween, withoutInstant, withoutVariables } from './settings.ts'
 
 export type Refusal = Pick<Extract<RelayEnd, { kind: 'error' }>, 'errno' | 'sqlState' | 'message'>
@@ -20,7 +20,7 @@ export type Refusal = Pick<Extract<RelayEnd, { kind: 'error' }>, 'errno' | 'sqlS
  */
 export async function bringTo(backend: Backend, wanted: string, refused: (end: Refusal) => void): Promise<void> {
   if (onlyByReset(backend.signature, wanted)) await resetNow(backend)
-  const statements = statementsBetween(backend.signature, wanted, baseModeOf(backend.connection))
+  const statements = statementsBetween(backend.signature, wanted, basesOf(backend.connection))
   if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
   backend.signature = wanted
   // To what the gate has evaluated itself a server can always be set.

@@ -193,9 +193,12 @@ for (const flavour of flavours()) {
       const store = new MemoryStore()
       const sharded = { '-80': 'shop_80', '80-': 'shop_end' }
       for (const [i, [shard, schema]] of Object.entries(sharded).entries()) {
-        const zone = i === 0 ? '+00:00' : '+02:00'
+        const [zone, isolation] = i === 0 ? ['+00:00', 'REPEATABLE-READ'] : ['+02:00', 'READ-COMMITTED']
         const modes = i === 0 ? 'ANSI_QUOTES,STRICT_TRANS_TABLES' : 'STRICT_TRANS_TABLES'
-        const server = await startMariadb({ 'sql-mode': modes, 'default-time-zone': zone, 'div-precision-increment': 4 + i }, flavour)
+        const server = await startMariadb(
+          { 'sql-mode': modes, 'default-time-zone': zone, 'div-precision-increment': 4 + i, 'transaction-isolation': isolation },
+          flavour,
+        )
         servers.push(server)
         await using admin = await server.admin()
         await admin.query(`CREATE DATABASE ${schema}`)
@@ -234,11 +237,59 @@ for (const flavour of flavours()) {
 
     test('what else they have differently by default is said, with what each has', async () => {
       const differing = await until('it to be said', () => (said.some(({ variable }) => variable !== undefined) ? said : null))
-      const told = differing.flatMap(({ keyspace, variable, values }) => (variable === undefined ? [] : [{ keyspace, variable, values }]))
+      const told = differing.flatMap(({ variable, ...more }) => (variable === undefined ? [] : [{ variable, ...more }]))
       assert.deepEqual(told, [
-        { keyspace: 'shop', variable: 'time_zone', values: { 's--80': '+00:00', 's-80-': '+02:00' } },
-        { keyspace: 'shop', variable: 'div_precision_increment', values: { 's--80': '4', 's-80-': '5' } },
+        { keyspace: 'shop', variable: 'time_zone', values: { 's--80': '+00:00', 's-80-': '+02:00' }, inForce: '+00:00' },
+        {
+          keyspace: 'shop',
+          variable: 'transaction_isolation',
+          values: { 's--80': 'REPEATABLE-READ', 's-80-': 'READ-COMMITTED' },
+          inForce: 'REPEATABLE-READ',
+        },
+        { keyspace: 'shop', variable: 'div_precision_increment', values: { 's--80': '4', 's-80-': '5' }, inForce: '4' },
       ])
+    })
+
+    test('promise 10: each shard answers and stores by the same ones, also behind what a session has set and a reset', async () => {
+      const isolation = `@@${flavour === 'mysql' ? 'transaction' : 'tx'}_isolation`
+      const asked = async (c: Connection): Promise<unknown> => [
+        await answer(c, 'SELECT id, 1 / 3, @@time_zone, FROM_UNIXTIME(0) FROM t WHERE id IN (1, 4)'),
+        await answer(c, `SELECT ${isolation} FROM t WHERE id = 1`),
+        await answer(c, `SELECT ${isolation} FROM t WHERE id = 4`),
+      ]
+      const c = await open('shop')
+      await c.query("SET sql_mode = 'STRICT_TRANS_TABLES'")
+      const row = ['0.3333', '+00:00', '1970-01-01 00:00:00']
+      const wanted = [
+        [
+          ['1', ...row],
+          ['4', ...row],
+        ],
+        [['REPEATABLE-READ']],
+        [['REPEATABLE-READ']],
+      ]
+      assert.deepEqual(await asked(c), wanted)
+      await c.query('UPDATE t SET v = NOW() WHERE id IN (1, 4)')
+      assert.deepEqual(
+        await answer(c, 'SELECT COUNT(DISTINCT v), MAX(ABS(TIMESTAMPDIFF(HOUR, v, UTC_TIMESTAMP()))) FROM t WHERE id IN (1, 4)'),
+        [['1', '0']],
+      )
+      await c.query("SET time_zone = '+05:00', div_precision_increment = 2")
+      await c.query('SET SESSION TRANSACTION ISOLATION LEVEL SERIALIZABLE')
+      assert.deepEqual(await answer(c, 'SELECT id, 1 / 3, @@time_zone FROM t WHERE id IN (1, 4)'), [
+        ['1', '0.33', '+05:00'],
+        ['4', '0.33', '+05:00'],
+      ])
+      await c.query('SET time_zone = DEFAULT, div_precision_increment = DEFAULT')
+      await c.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+      assert.deepEqual(await asked(c), wanted)
+      await c.close()
+      // On the connections that it had.
+      const next = await open('shop')
+      await next.query("SET sql_mode = 'STRICT_TRANS_TABLES'")
+      assert.deepEqual(await asked(next), wanted)
+      await next.query("UPDATE t SET v = IF(id = 1, 'a', 'id') WHERE id IN (1, 4)")
+      await next.close()
     })
 
     test('promise 10: nor is anything guessed before a server has answered', async () => {

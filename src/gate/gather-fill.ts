@@ -17,7 +17,7 @@ import { familyOf } from './plan/equality.ts'
 import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
-import { baseModeOf } from './server-modes.ts'
+import { basesOf } from './server-modes.ts'
 import type { ShardView } from './view.ts'
 
 /** More values than these are not named in an IN list: the other table is fetched by its own conditions then. */
@@ -77,7 +77,7 @@ export async function fill(
   await made
   const { connection } = into
   // In front of what follows; a server that refuses it is not what we think it is.
-  connection.query(`SET sql_mode=${sqlMode ?? baseModeOf(connection)}`).catch((error: unknown) => connection.destroy(error as Error))
+  connection.query(`SET sql_mode=${sqlMode ?? basesOf(connection).get('sql_mode') ?? 'DEFAULT'}`).catch((error: unknown) => connection.destroy(error as Error))
 }
 
 /** @throws StaleColumns */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { defaultsIn, differingDefaults } from './server-defaults.ts'
+import { agreedDefaults, defaultsIn, differingDefaults } from './server-defaults.ts'
 
 const of = (values: Readonly<Record<string, string>>): ReturnType<typeof defaultsIn> =>
   defaultsIn(Object.entries(values).map(([name, value]) => ({ Variable_name: name, Value: value })))
@@ -34,4 +34,30 @@ test('defaults that servers of one keyspace have differently are found, and no o
     ),
     [],
   )
+})
+
+test('of each the value that most servers have is given to all, as far as a session can have it', () => {
+  const found = new Map([
+    ['a', of({ time_zone: '+02:00', system_time_zone: 'UTC', div_precision_increment: '4', explicit_defaults_for_timestamp: 'ON' })],
+    ['b', of({ time_zone: 'SYSTEM', system_time_zone: 'UTC', div_precision_increment: '8', explicit_defaults_for_timestamp: 'OFF' })],
+    ['c', of({ time_zone: 'SYSTEM', system_time_zone: 'UTC', div_precision_increment: '8', explicit_defaults_for_timestamp: 'ON' })],
+    ['d', of({ time_zone: 'SYSTEM', system_time_zone: 'CEST', div_precision_increment: '8', explicit_defaults_for_timestamp: 'ON' })],
+  ])
+  const agreed = (keyspaces: Readonly<Record<string, readonly string[]>>): string[] =>
+    [...agreedDefaults(new Map(Object.entries(keyspaces).map(([name, servers]) => [name, new Set(servers)])), found)].map(
+      ([server, values]) => `${server}: ${[...values].map((pair) => pair.join(' ')).join(', ')}`,
+    )
+  const most = 'time_zone SYSTEM, div_precision_increment 8'
+  assert.deepEqual(agreed({ shop: ['a', 'b', 'c'] }), [`a: ${most}`, `b: ${most}`, `c: ${most}`])
+  // Among as many that of the first.
+  const first = 'time_zone +02:00, div_precision_increment 4'
+  assert.deepEqual(agreed({ shop: ['b', 'a'] }), [`b: ${first}`, `a: ${first}`])
+  // SYSTEM is no value where the systems differ.
+  assert.deepEqual(
+    agreed({ shop: ['c', 'd', 'a'] }).map((one) => one.split(',')[0]),
+    ['c: time_zone +02:00', 'd: time_zone +02:00', 'a: time_zone +02:00'],
+  )
+  assert.deepEqual(agreed({ shop: ['c', 'd'] }), [])
+  // Each keyspace has its own.
+  assert.deepEqual(agreed({ one: ['a'], two: ['b', 'c'] }), [])
 })

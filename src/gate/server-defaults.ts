@@ -1,7 +1,10 @@
 /**
- * What sessions have by default that set nothing, where it decides what a statement answers or stores. Servers of one keyspace that have it differently store and show other values on each shard of what
- * one statement asks for: NOW() and TIMESTAMPs by the time zone, what is locked and seen by the isolation, quotients by their digits. Pure. (sql_mode: server-modes.ts.)
+ * What sessions have by default that set nothing, where it decides what a statement answers or stores. Servers of one keyspace that have it differently would store and show other values on each shard of what
+ * one statement asks for: NOW() and TIMESTAMPs by the time zone, what is locked and seen by the isolation, quotients by their digits. So all connections to them are given one value, as far as a session may set it.
+ * Pure. (sql_mode: server-modes.ts.)
  */
+import { quoteString } from '../sql/quote.ts'
+
 const compared = [
   'time_zone',
   'system_time_zone',
@@ -51,4 +54,48 @@ export function differingDefaults(keyspaces: ReadonlyMap<string, ReadonlySet<str
 function valueOf(variable: string, defaults: Defaults): string | undefined {
   if (variable !== 'system_time_zone') return defaults.get(variable)
   return defaults.get('time_zone') === 'SYSTEM' ? defaults.get(variable) : undefined
+}
+
+/** Of the system's time zone only the name is known; the other wants a right. */
+const notSettable: readonly string[] = ['system_time_zone', 'explicit_defaults_for_timestamp']
+
+export function canBeGiven({ variable }: Pick<Differing, 'variable'>): boolean {
+  return !notSettable.includes(variable)
+}
+
+/**
+ * By server, what its connections are given: of each variable that the servers of a keyspace have differently the value that most of them have, among as many that of the first by its id. Where a server is of
+ * two keyspaces, the first by name decides.
+ */
+export function agreedDefaults(
+  keyspaces: ReadonlyMap<string, ReadonlySet<string>>,
+  found: ReadonlyMap<string, Defaults>,
+): Map<string, Map<string, string>> {
+  const agreed = new Map<string, Map<string, string>>()
+  const differing = differingDefaults(keyspaces, found).toSorted((a, b) => (a.keyspace < b.keyspace ? -1 : 1))
+  const systems = new Set(differing.flatMap(({ keyspace, variable }) => (variable === 'system_time_zone' ? [keyspace] : [])))
+  for (const one of differing.filter(canBeGiven)) {
+    const { keyspace, variable, values } = one
+    const counts = new Map<string, number>()
+    for (const id of Object.keys(values).toSorted()) {
+      const value = values[id] as string
+      // What it is, is each server's own.
+      if (variable === 'time_zone' && value === 'SYSTEM' && systems.has(keyspace)) continue
+      counts.set(value, (counts.get(value) ?? 0) + 1)
+    }
+    const most = Math.max(...counts.values())
+    const value = [...counts].find(([, count]) => count === most)?.[0]
+    if (value === undefined) continue
+    for (const id of Object.keys(values)) {
+      const ofServer = agreed.get(id) ?? new Map<string, string>()
+      agreed.set(id, ofServer)
+      if (!ofServer.has(variable)) ofServer.set(variable, value)
+    }
+  }
+  return agreed
+}
+
+/** A value as SQL text: a server takes no text for a number. */
+export function givenText(value: string): string {
+  return /^\d+$/.test(value) ? value : quoteString(value)
 }

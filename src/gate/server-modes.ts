@@ -13,7 +13,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { ServerRecord } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
 import type { ServerClocks } from './server-clocks.ts'
-import { defaultsIn, defaultsSql, differingDefaults, type Defaults } from './server-defaults.ts'
+import { agreedDefaults, canBeGiven, defaultsIn, defaultsSql, differingDefaults, givenText, type Defaults } from './server-defaults.ts'
 import { modesIn, readingModes, type ReadingMode, type SqlModeDefault, type Undecided } from './sql-mode.ts'
 import type { View } from './view.ts'
 
@@ -30,6 +30,8 @@ export class ServerModes implements SqlModeDefault {
   readonly #timeoutMs: number
   readonly #view: () => View
   readonly #clocks: ServerClocks
+  /** By server: what else its connections are given instead of its defaults. */
+  #agreed: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map()
   /** Of a server: it has been told that its default differs. */
   readonly #told = new Set<string>()
   #reading: readonly string[] = []
@@ -79,13 +81,19 @@ export class ServerModes implements SqlModeDefault {
     }
   }
 
-  /** What else differs is not set to one value: it is said, as each shard then computes by its own. */
   #tellDiffering(defaults: ReadonlyMap<string, Defaults>): void {
-    for (const { keyspace, variable, values } of differingDefaults(serversOf(this.#view()), defaults))
+    const keyspaces = serversOf(this.#view())
+    this.#agreed = agreedDefaults(keyspaces, defaults)
+    for (const differing of differingDefaults(keyspaces, defaults)) {
+      const { keyspace, variable, values } = differing
+      const inForce = canBeGiven(differing) ? this.#agreed.get(Object.keys(values)[0] ?? '')?.get(variable) : undefined
+      const then =
+        inForce === undefined ? 'sessions that do not set it get other values from each shard' : `sessions have ${inForce} on all of them`
       this.#log.error(
-        { keyspace, variable, values },
-        `the servers of keyspace ${keyspace} have another ${variable} each by default: sessions that do not set it get other values from each shard. Make them alike, and restart the gate`,
+        { keyspace, variable, values, inForce: inForce ?? null },
+        `the servers of keyspace ${keyspace} have another ${variable} each by default: ${then}. Make them alike, and restart the gate`,
       )
+    }
   }
 
   async #askOne({ server, account }: Place): Promise<{ modes: string; others: Defaults }> {
@@ -144,21 +152,31 @@ export class ServerModes implements SqlModeDefault {
     const base = quoteString(
       [...has.split(',').filter((mode) => mode !== '' && !readingModes.includes(mode as ReadingMode)), ...wanted].join(','),
     )
-    bases.set(connection, base)
-    afterReset.push(`SET sql_mode=${base}`)
-    if (modesIn(has).join() === wanted.join()) return
-    await connection.query(`SET sql_mode=${base}`)
+    const others = this.#agreed.get(server.id) ?? new Map<string, string>()
+    const isolation = others.get('transaction_isolation')
+    const given = [...others].flatMap(([name, value]) => (name === 'transaction_isolation' ? [] : ([[name, givenText(value)]] as const)))
+    bases.set(connection, new Map([['sql_mode', base], ...given]))
+    const statements = [
+      `SET ${[['sql_mode', base], ...given].map((pair) => pair.join('=')).join(',')}`,
+      ...(isolation === undefined ? [] : [`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation.replace('-', ' ')}`]),
+    ]
+    afterReset.push(...statements)
+    const reads = modesIn(has).join() === wanted.join()
+    if (reads && others.size === 0) return
+    for (const sql of statements) await connection.query(sql)
+    if (reads) return
     if (own || this.#told.has(server.id)) return
     this.#told.add(server.id)
     this.#log.warn({ server: server.id, sqlMode: has, inForce: base }, 'sessions have another sql_mode than this server has by default')
   }
 }
 
-const bases = new WeakMap<Connection, string>()
+const bases = new WeakMap<Connection, ReadonlyMap<string, string>>()
+const none: ReadonlyMap<string, string> = new Map()
 
-/** The sql_mode of a connection on which nothing is set, as SQL text. */
-export function baseModeOf(connection: Connection): string {
-  return bases.get(connection) ?? 'DEFAULT'
+/** What a connection on which nothing is set has instead of its server's defaults: values by variable, as SQL text. */
+export function basesOf(connection: Connection): ReadonlyMap<string, string> {
+  return bases.get(connection) ?? none
 }
 
 /** Of the keyspaces that stand on several, by name. */

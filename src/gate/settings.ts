@@ -187,9 +187,9 @@ export function withoutVariables(signature: string): string {
 
 /**
  * Statements that bring a connection from one signature to another. `onlyByReset` is to be asked first.
- * @param baseMode its sql_mode when none is set: its server's default may be another one by now
+ * @param bases by variable, its value where none is set and it is not the server's default
  */
-export function statementsBetween(from: string, to: string, baseMode = 'DEFAULT'): string[] {
+export function statementsBetween(from: string, to: string, bases: ReadonlyMap<string, string> = new Map()): string[] {
   if (from === to) return []
   const old = parse(from)
   const wanted = parse(to)
@@ -208,14 +208,15 @@ export function statementsBetween(from: string, to: string, baseMode = 'DEFAULT'
     if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
     else if (name === 'instant') assignments.push(`timestamp=${value ?? 'DEFAULT'}`)
-    else assignments.push(`${name}=${value ?? unset(name, baseMode)}`)
+    else assignments.push(`${name}=${value ?? unset(name, bases)}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
   return statements
 }
 
-function unset(name: string, baseMode: string): string {
-  if (name === 'sql_mode') return baseMode
+function unset(name: string, bases: ReadonlyMap<string, string>): string {
+  const base = bases.get(name)
+  if (base !== undefined) return base
   return name.startsWith('@') ? 'NULL' : name === 'autocommit' ? '1' : 'DEFAULT'
 }
 
