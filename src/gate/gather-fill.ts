@@ -77,7 +77,9 @@ export async function fill(
   await made
   const { connection } = into
   // In front of what follows; a server that refuses it is not what we think it is.
-  connection.query(`SET sql_mode=${sqlMode ?? basesOf(connection).get('sql_mode') ?? 'DEFAULT'}`).catch((error: unknown) => connection.destroy(error as Error))
+  connection
+    .query(`SET sql_mode=${sqlMode ?? basesOf(connection).get('sql_mode') ?? 'DEFAULT'}`)
+    .catch((error: unknown) => connection.destroy(error as Error))
 }
 
 /** @throws StaleColumns */

@@ -200,7 +200,10 @@ test('settings: what brings one connection to another session, and back to none'
   a.set('autocommit', '0')
   assert.deepEqual(statementsBetween('', a.signature), ['SET NAMES latin1', "SET autocommit=0,sql_mode='ANSI'"])
   assert.deepEqual(statementsBetween(a.signature, ''), ['SET NAMES utf8mb4', 'SET autocommit=1,sql_mode=DEFAULT'])
-  assert.deepEqual(statementsBetween(a.signature, '', new Map([['sql_mode', "'ANSI'"]])), ['SET NAMES utf8mb4', "SET autocommit=1,sql_mode='ANSI'"])
+  assert.deepEqual(statementsBetween(a.signature, '', new Map([['sql_mode', "'ANSI'"]])), [
+    'SET NAMES utf8mb4',
+    "SET autocommit=1,sql_mode='ANSI'",
+  ])
   assert.deepEqual(statementsBetween(a.signature, a.signature), [])
   const b = new SessionSettings()
   b.set('sql_mode', "'ANSI'")
