@@ -9,7 +9,9 @@ import { existingTableFindings } from '../move/schema-copy.ts'
 import { existingTableNotes } from '../move/target-notes.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
+import { readSessionDefaults, type SessionDefaults } from '../mysql/session-defaults.ts'
 import { quoteString } from '../sql/quote.ts'
+import { defaultsNotes } from '../switch/check-defaults.ts'
 import { readOwner } from '../switch/control-schema.ts'
 import { switchErrors } from '../switch/errors.ts'
 import { keys } from '../topology/keys.ts'
@@ -32,6 +34,8 @@ export async function attachedFindings(
   shards: readonly { readonly shard: string; readonly serverId: string; readonly schema: string }[],
   cascades: readonly Cascade[],
   asked: Asked,
+  /** Of the sources, by servers' ids. */
+  defaults: ReadonlyMap<string, SessionDefaults>,
 ): Promise<{ errors: SwError[]; notes: string[] }> {
   const errors: SwError[] = []
   const notes: string[] = []
@@ -54,7 +58,7 @@ export async function attachedFindings(
         continue
       }
       const logged = await cascadesLogged(target, id, cascades.length, asked)
-      notes.push(...logged.notes)
+      notes.push(...logged.notes, ...defaultsNotes(defaults, new Map([[id, await readSessionDefaults(target)]])))
       if (cascades.length > 0 && !logged.logs)
         errors.push(...cascades.map((cascade) => changeErrors.cascadeHiddenBack({ server: id, ...cascade })))
       await withServer(world.store, source.serverId, 'admin', async (from) => {

@@ -74,6 +74,7 @@ for (const flavour of flavours()) {
         await root.query('CREATE DATABASE app_00_80')
         await root.query('CREATE TABLE app_00_80.a (id INT NOT NULL PRIMARY KEY, x INT, KEY (x)) ENGINE=InnoDB')
         await root.query('CREATE TABLE app_00_80.theirs (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB')
+        await root.query("SET GLOBAL time_zone = '+05:30', GLOBAL div_precision_increment = 9")
       }
       const made = await office.create('app', 'w', at())
       assert.equal(made.state, 'done', JSON.stringify(made.errors))
@@ -86,6 +87,13 @@ for (const flavour of flavours()) {
         'app_80_ff.b',
         'app_80_ff.v',
       ])
+      const told = made.text.filter((line) => line.startsWith('sessions have another'))
+      assert.match(
+        told.join('\n'),
+        new RegExp(
+          `^sessions have another time_zone .*; ${id()} has \\+05:30.*; a switch is refused .*\n.*div_precision_increment .* has 9$`,
+        ),
+      )
       const stored = JSON.stringify([...(await office.store.list('')).entries.values()])
       assert(!stored.includes(password), 'the password that was given is kept nowhere')
       await assert.rejects(openUnusedServer(office.world, office.pool, id()), { code: 'SW-CHANGE-031' })

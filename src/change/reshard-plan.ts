@@ -13,6 +13,7 @@ import type { Vschema } from '../keyspace/vschema.ts'
 import { resolveVschema, sameColumn } from '../keyspace/vschema-resolve.ts'
 import type { ResolvedTable, ResolvedVschema } from '../keyspace/vschema-resolve.ts'
 import { readSchema } from '../mysql/introspect.ts'
+import { readSessionDefaults, type SessionDefaults } from '../mysql/session-defaults.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
 import { charsetToUtf8 } from '../move/charset.ts'
 import { moveErrors } from '../move/errors.ts'
@@ -119,11 +120,13 @@ export async function planReshardCreate(
   if (!vschema.sharded) errors.push(changeErrors.notSharded({ keyspace: keyspaceName }))
   const schemas: SchemaInfo[] = []
   const notes: string[] = []
+  const defaults = new Map<string, SessionDefaults>()
   for (const source of sources) {
     const secret = (await readRecord<ServerSecret>(store, keys.secret(source.serverId)))?.value
     await withServer(store, source.serverId, 'admin', async (connection) => {
       const schema = await readSchema(connection, source.schema)
       schemas.push(schema)
+      defaults.set(source.serverId, await readSessionDefaults(connection))
       errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
       const logged = await cascadesLogged(connection, source.serverId, cascadesOf(schema).length, asked)
       notes.push(...logged.notes)
@@ -154,6 +157,7 @@ export async function planReshardCreate(
       targets,
       schemas.flatMap(cascadesOf),
       asked,
+      defaults,
     )
     errors.push(...attachedServers.errors)
     notes.push(...attachedServers.notes)

@@ -157,10 +157,10 @@ export const reshardFlags: readonly FlagRule[] = [
     ours: true,
   },
   {
-    flag: '--allow-differences <tables>',
+    flag: '--allow-differences <names>',
     verbs: switches,
     how: 'works',
-    help: 'switch although the last vdiff of these tables found differences, or these views cannot be made',
+    help: 'switch although the last vdiff of these tables found differences, these views cannot be made, or the servers have these variables differently',
     ours: true,
   },
   {

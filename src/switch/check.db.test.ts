@@ -2,12 +2,13 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
+import { readSessionDefaults } from '../mysql/session-defaults.ts'
 import { keys } from '../topology/keys.ts'
 import type { ServerSecret, ShardRecord, StreamReport, VdiffReport } from '../topology/records.ts'
 import { put, readRecord } from '../topology/typed.ts'
 import { preflight } from './check.ts'
 import { sideNotes } from './check-sides.ts'
-import { defaultSwitchLimits } from './context.ts'
+import { defaultSwitchLimits, type SwitchLimits } from './context.ts'
 import type { Preflight } from './effects.ts'
 import { planSwitch } from './plan.ts'
 import { flavourAvailable } from './testkit/servers.ts'
@@ -22,9 +23,9 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     })
     after(() => world.stop())
 
-    async function look(allowDifferences: string[] = []): Promise<Preflight> {
+    async function look(allowDifferences: string[] = [], more: Partial<SwitchLimits> = {}): Promise<Preflight> {
       const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
-      const limits = { ...defaultSwitchLimits, freshMs: 60_000 }
+      const limits = { ...defaultSwitchLimits, freshMs: 60_000, ...more }
       return preflight({ store: world.store, clock: systemClock }, plan, limits, allowDifferences)
     }
     async function found(allowDifferences: string[] = []): Promise<string[]> {
@@ -165,10 +166,8 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       const shard = await readRecord<ShardRecord>(world.store, key)
       assert(shard !== null)
       await world.store.commit([], [put(key, { ...shard.value, replicas: ['r'] })])
-      const plan = await planSwitch(world.store, { keyspace: 'app', workflow: 'w', shards: null })
       for (const replicas of ['required', 'fewer-allowed', 'told'] as const) {
-        const limits = { ...defaultSwitchLimits, freshMs: 60_000, replicas }
-        const { blockers, notes } = await preflight({ store: world.store, clock: systemClock }, plan, limits)
+        const { blockers, notes } = await look([], { replicas })
         const refused = blockers.find((error) => error.code === 'SW-SWITCH-040')
         if (replicas !== 'required') assert.equal(refused, undefined)
         else assert.match(refused?.message ?? '', /fewer replicas .* up to 1: -80 0, 80- 0/)
@@ -229,6 +228,34 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         'DROP PROCEDURE app__.nightly',
       ])
         await f.query(sql)
+    })
+
+    test('sessions that have another time zone, isolation or sql_mode by default there refuse a switch, unless allowed by name; what else differs is told', async () => {
+      await using n = await world.admin('n')
+      const told = ({ notes }: Preflight): string[] => notes.filter((note) => note.startsWith('sessions have another'))
+      // The same zone by another name.
+      if (/^SYSTEM \(UTC\)/.test((await readSessionDefaults(n)).values['time_zone'] ?? '')) await n.query("SET GLOBAL time_zone = '+00:00'")
+      assert.deepEqual(await found(), [])
+      const [modes, isolation] = [await n.value('SELECT @@GLOBAL.sql_mode'), 'SET GLOBAL TRANSACTION ISOLATION LEVEL']
+      for (const [variable, set, values, back] of [
+        ['time_zone', "SET GLOBAL time_zone = '+05:30'", /f has .*; n has \+05:30, now 05:30:00 from UTC/, 'SET GLOBAL time_zone = SYSTEM'],
+        ['transaction_isolation', `${isolation} READ COMMITTED`, /n has READ-COMMITTED/, `${isolation} REPEATABLE READ`],
+        ['sql_mode', "SET GLOBAL sql_mode = ''", /f has .*STRICT_TRANS_TABLES.*; n has none/, `SET GLOBAL sql_mode = '${modes}'`],
+      ] as const) {
+        await n.query(set)
+        await one('SW-SWITCH-055', new RegExp(`another ${variable} .*${values.source}`))
+        const allowed = await look([variable])
+        assert.deepEqual(allowed.blockers, [])
+        assert.match(told(allowed).join(), new RegExp(`another ${variable} .*${values.source}.*allowed by name`))
+        const undone = await look([], { replicas: 'told' })
+        assert.deepEqual([undone.blockers, told(undone).length], [[], 1], 'nothing of it stands in the way of undoing')
+        await n.query(back)
+      }
+      await n.query('SET GLOBAL div_precision_increment = 9')
+      const { blockers, notes } = await look()
+      assert.deepEqual([blockers, told({ blockers, notes }).length], [[], 1], notes.join('\n'))
+      await n.query('SET GLOBAL div_precision_increment = 4')
+      assert.deepEqual(told(await look()), [])
     })
 
     test('1.10: accounts of either side that may write past the binlog are told, by grant and by role, once each; ours are not', async () => {

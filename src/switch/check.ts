@@ -3,8 +3,7 @@ import { isSwError, type SwError } from '../base/errors.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { xaPrefix } from '../mysql/our-schema.ts'
-import { flavourOf } from '../mysql/flavour/flavour.ts'
-import type { AccountName } from '../mysql/flavour/flavour.ts'
+import { flavourOf, type AccountName } from '../mysql/flavour/flavour.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
 import { quoteQualified, quoteString } from '../sql/quote.ts'
@@ -13,6 +12,7 @@ import type { GateRecord, RoutingRecord, ShardRecord, StreamRecord, StreamReport
 import { servesPrimary, servingSides } from '../topology/routing.ts'
 import { listRecords } from '../topology/typed.ts'
 import type { CarriedRows } from './carried.ts'
+import { defaultsFindings, seeDefaults, type DefaultsSeen } from './check-defaults.ts'
 import { flavourFindings } from './check-flavours.ts'
 import { followedFindings } from './check-followed.ts'
 import { replicaFindings } from './check-replicas.ts'
@@ -21,8 +21,7 @@ import type { Preflight } from './effects.ts'
 import { switchErrors } from './errors.ts'
 import { chooseFence, fenceText } from './fence-choice.ts'
 import { accountName, clientAccounts, definersOfProcedures, describeOpen, fenceState, isClosed, settledFenceState } from './fence.ts'
-import { fenceOn } from './plan.ts'
-import type { SwitchPlan } from './plan.ts'
+import { fenceOn, type SwitchPlan } from './plan.ts'
 import { connectAs, ourNames, readServerAccess, type ServerAccess } from './server-access.ts'
 import { namesSchema, readObjects } from './moved-objects.ts'
 import { unknownTables } from './unknown-tables.ts'
@@ -32,6 +31,7 @@ import { vdiffVerdict } from './vdiff-verdict.ts'
 export type CheckContext = Pick<SwitchContext, 'store' | 'clock'>
 
 type Findings = { blockers: SwError[]; notes: string[] }
+type ServersContext = CheckContext & { readonly defaults: DefaultsSeen }
 
 export async function preflight(
   context: CheckContext,
@@ -40,7 +40,8 @@ export async function preflight(
   allowDifferences: readonly string[] = [],
   carried: Pick<CarriedRows, 'preflight'> | null = null,
 ): Promise<Preflight> {
-  const parts = await Promise.all([
+  const servers: ServersContext = { store: context.store, clock: context.clock, defaults: new Map() }
+  const parts: Preflight[] = await Promise.all([
     routingFindings(plan),
     streamFindings(context, plan, limits),
     vdiffFindings(context, plan, allowDifferences),
@@ -50,9 +51,10 @@ export async function preflight(
     flavourFindings(context.store, plan),
     viewNotes(context.store, plan).then((notes) => ({ blockers: [], notes })),
     ...(carried === null ? [] : [carried.preflight()]),
-    ...plan.from.serverIds.map((id) => serverFindings(context, plan, id, 'from')),
-    ...plan.to.serverIds.map((id) => serverFindings(context, plan, id, 'to')),
+    ...plan.from.serverIds.map((id) => serverFindings(servers, plan, id, 'from')),
+    ...plan.to.serverIds.map((id) => serverFindings(servers, plan, id, 'to')),
   ])
+  parts.push(defaultsFindings(plan, servers.defaults, limits, allowDifferences))
   return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
 }
 
@@ -177,17 +179,21 @@ async function gateFindings({ store }: CheckContext, plan: SwitchPlan): Promise<
   return { blockers: [], notes: blind.length === 0 ? [] : [`gates that do not serve ${plan.keyspace} yet: ${blind.join(', ')}`] }
 }
 
-async function serverFindings(context: CheckContext, plan: SwitchPlan, serverId: string, side: 'from' | 'to'): Promise<Findings> {
+async function serverFindings(context: ServersContext, plan: SwitchPlan, serverId: string, side: 'from' | 'to'): Promise<Findings> {
   try {
     const access = await readServerAccess(context.store, serverId)
     await using connection = await connectAs(access, 'admin')
-    const parts = await Promise.all([
+    const parts: Preflight[] = await Promise.all([
+      seeDefaults(connection, serverId, context.defaults),
       accountFindings(context, connection, access, plan, serverId, side),
       contentFindings(connection, plan, serverId, side),
       followedFindings(connection, plan, serverId, side),
       side === 'to' ? binlogFindings(connection, serverId) : applierFindings(access, plan, serverId),
       side === 'from' ? transactionFindings(connection, access, plan, serverId) : { blockers: [], notes: [] },
-      side === 'from' ? tableFindings(connection, plan, serverId) : { blockers: [], notes: [] },
+      // A table that came after the workflow began would be left behind, closed with the side that goes.
+      side === 'from'
+        ? unknownTables(connection, plan, serverId).then((blockers) => ({ blockers, notes: [] }))
+        : { blockers: [], notes: [] },
       side === 'from' ? fenceFindings(connection, plan, serverId) : { blockers: [], notes: [] },
     ])
     return { blockers: parts.flatMap((part) => part.blockers), notes: parts.flatMap((part) => part.notes) }
@@ -288,11 +294,6 @@ async function fenceFindings(connection: Connection, plan: SwitchPlan, serverId:
     if (!isSwError(error, 'SW-SWITCH-036')) throw error
     return { blockers: [error], notes: [] }
   }
-}
-
-/** A table that came after the workflow began would be left behind, closed with the side that goes. */
-async function tableFindings(connection: Connection, plan: SwitchPlan, serverId: string): Promise<Findings> {
-  return { blockers: await unknownTables(connection, plan, serverId), notes: [] }
 }
 
 /** Triggers of moved tables, and enabled events, which run whatever is locked. */

@@ -323,6 +323,13 @@ export const switchErrors = defineErrors('SWITCH', {
     why: 'It was made or altered after the workflow was created, and queries of it would fail, or answer otherwise, once {shard} serves.',
     fix: 'Make what it needs there, or drop the view on the side that serves; or switch without it: --allow-differences {view}',
   },
+  defaultsDiffer: {
+    number: 55,
+    class: 'user',
+    what: 'sessions have another {variable} by default on the side that is to serve: {values}',
+    why: 'Who sets none of their own has it from the moment of the switch: {harm}.',
+    fix: 'Make it alike: SET GLOBAL on the side that serves; on the side that is closed in the configuration of its servers, which are started again. To switch all the same: --allow-differences {variable}',
+  },
   unfollowed: {
     number: 52,
     class: 'user',

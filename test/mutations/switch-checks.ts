@@ -64,6 +64,14 @@ const preflight: Mutation[] = [
   },
   {
     ...check,
+    rule: 'other defaults of sessions on the side that is to serve are refused',
+    file: 'src/switch/check-defaults.ts',
+    edits: [['harm !== null && !wayBack', 'harm === variable && !wayBack']],
+    name: 'sessions that have another time zone, isolation or sql_mode by default there refuse a switch, unless allowed by name; what else differs is told',
+    fails: /strictly equal/,
+  },
+  {
+    ...check,
     rule: 'XA RECOVER is empty or ours',
     edits: [['prepared.length === 0\n      ? []', 'prepared.length >= 0\n      ? []']],
     name: 'what stands on the servers',
