@@ -59,6 +59,10 @@ if (flavours().length === 2) {
       const inTheWay = async (): Promise<string[]> =>
         (await office.act('app', 'w', 'check')).errors.filter(({ code }) => code === 'SW-MOVE-032').map(({ what }) => what)
       assert.deepEqual(await inTheWay(), [])
+      const { errors, text } = await office.act('app', 'w', 'check')
+      const refused = errors.filter(({ code }) => code === 'SW-SWITCH-055')
+      assert.deepEqual(refused, [], 'defaults that the flavours have differently of their own accord')
+      assert.ok(text.some((line) => line.startsWith('sessions have another group_concat_max_len by default')))
       {
         await using serving = await rootOf(source)
         await serving.query(`ALTER TABLE app.b ADD ${columns[from].ddl.replace(', ', ', ADD ')}`)
