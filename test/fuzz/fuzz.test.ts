@@ -24,7 +24,9 @@ test('a text ten times as long takes about ten times as long to read, whatever i
     readAll(of(1))
     // 100 times between the first and the last for something quadratic; below 50 ms nothing can be told.
     const short = Math.min(cpuMs(of(5)), cpuMs(of(5)))
-    const long = cpuMs(of(50))
+    let long = cpuMs(of(50))
+    // On a busy machine the same work may take several times as long, of the processor too: what is quadratic is so each time.
+    for (let again = 0; again < 3 && long > 50 && long > 40 * Math.max(short, 5); again++) long = Math.min(long, cpuMs(of(50)))
     if (long > 50 && long > 40 * Math.max(short, 5)) slow.push(`${name}: ${short.toFixed(1)} ms, ten times as long ${long.toFixed(1)} ms`)
   }
   for (const [head, part, tail] of repeated)
