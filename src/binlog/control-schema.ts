@@ -16,7 +16,7 @@ import { randomBytes } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
-import { controlSchema } from '../mysql/our-schema.ts'
+import { controlSchema, copiesTable, copiesTableDdl } from '../mysql/our-schema.ts'
 import { binlogErrors } from './errors.ts'
 import type { ColumnDefinition, RowsEvent, TableChoice } from './source.ts'
 
@@ -39,12 +39,13 @@ export async function ensureControlSchema(connection: Connection): Promise<void>
   for (const [table, definition] of Object.entries(tables)) {
     await connection.query(`CREATE TABLE IF NOT EXISTS ${controlSchema}.${table} ${definition} ENGINE=InnoDB`)
   }
+  await connection.query(copiesTableDdl)
   await connection.query(`INSERT IGNORE INTO ${controlSchema}.server VALUES (1, '${randomBytes(16).toString('hex')}')`)
   await connection.query(`INSERT IGNORE INTO ${controlSchema}.control_marker VALUES (1, 0)`)
   await connection.query(`INSERT IGNORE INTO ${controlSchema}.ddl_announcement VALUES (1, 0, '', '', '')`)
 }
 
-export const controlTables: readonly string[] = Object.keys(tables)
+export const controlTables: readonly string[] = [...Object.keys(tables), copiesTable]
 
 /** Whether our tables, which are there, have the rows that they have from their beginning. */
 export async function hasControlRows(connection: Connection): Promise<boolean> {

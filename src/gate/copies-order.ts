@@ -14,8 +14,9 @@
  * One row for all reference tables of a keyspace: a statement reads others than it writes, and foreign keys change more. It is a row, and no named lock, as servers see deadlocks of rows, our search over
  * several servers as well (deadlocks.ts), and as it ends with the transaction.
  */
-import { controlSchema } from '../mysql/our-schema.ts'
+import { controlSchema, copiesTable, copiesTableDdl } from '../mysql/our-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
+import { errno, isServerError } from '../mysql/errors.ts'
 import { quoteHex } from '../sql/quote.ts'
 import type { Holder } from './backend.ts'
 import type { Core } from './core.ts'
@@ -24,7 +25,7 @@ import { innerConnection } from './inner-statements.ts'
 import { shardName } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
-const table = `${controlSchema}.control_copies`
+const table = `${controlSchema}.${copiesTable}`
 
 export class CopiesOrder {
   readonly #core: Core
@@ -46,7 +47,8 @@ export class CopiesOrder {
       if ((await connection.value(`SELECT 1 FROM ${table} WHERE schema_name = ${own} FOR UPDATE`)) != null) return
     } catch (error) {
       this.#ready.delete(keyOf(shard))
-      throw error
+      // The transaction reads what was before the table was made: the next one does not.
+      if (!isServerError(error, errno.tableDefinitionChanged)) throw error
     }
     this.#ready.delete(keyOf(shard))
     throw gateErrors.copiesUnordered({ shard: shardName(shard), table })
@@ -60,7 +62,7 @@ export class CopiesOrder {
     const { connection } = backend
     try {
       await connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
-      await connection.query(`CREATE TABLE IF NOT EXISTS ${table} (schema_name VARBINARY(256) NOT NULL PRIMARY KEY) ENGINE=InnoDB`)
+      await connection.query(copiesTableDdl)
       // Looked for without a lock: one who holds it is not waited for here.
       const there = await connection.value(`SELECT 1 FROM ${table} WHERE schema_name = ${own}`)
       if (there == null) await connection.query(`INSERT IGNORE INTO ${table} VALUES (${own})`)

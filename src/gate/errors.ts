@@ -321,9 +321,9 @@ export const gateErrors = defineErrors('GATE', {
   copiesUnordered: {
     number: 215,
     class: 'transient',
-    what: 'writers to the reference tables of {shard} could not be put in order: its row of {table} is gone',
+    what: 'writers to the reference tables of {shard} could not be put in order: its row of {table} is gone, or younger than what the transaction reads',
     why: 'whoever writes to a reference table locks a row there first, so that all copies are changed in one order',
-    fix: 'repeat the transaction: the row is made again',
+    fix: 'roll back and repeat the transaction: the row is there then',
   },
   deadlock: {
     number: 46,

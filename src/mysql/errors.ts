@@ -144,6 +144,8 @@ export const mysqlErrors = defineErrors('MYSQL', specs)
 
 /** Server error numbers that code of ours decides by. */
 export const errno = {
+  /** Made or altered since the transaction's snapshot. */
+  tableDefinitionChanged: 1412,
   parse: 1064,
   duplicateKeyName: 1061,
   duplicateEntry: 1062,

@@ -11,6 +11,11 @@ export const armedSchemas = `${controlSchema}.control_armed_schemas`
 
 export const armedSchemasDdl = `CREATE TABLE IF NOT EXISTS ${armedSchemas} (schema_name VARBINARY(256) NOT NULL PRIMARY KEY, armed TINYINT UNSIGNED NOT NULL) ENGINE=InnoDB`
 
+/** By whose rows writers to reference tables are put in order (gate/copies-order.ts). Made with all others, as a transaction that reads what was before a table was made can not lock its rows. */
+export const copiesTable = 'control_copies'
+
+export const copiesTableDdl = `CREATE TABLE IF NOT EXISTS ${controlSchema}.${copiesTable} (schema_name VARBINARY(256) NOT NULL PRIMARY KEY) ENGINE=InnoDB`
+
 /** How global ids of the gates' XA transactions begin: gates end them by themselves (gate/xa.ts). */
 export const xaPrefix = 'sw1-'
 
