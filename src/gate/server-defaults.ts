@@ -3,22 +3,12 @@
  * one statement asks for: NOW() and TIMESTAMPs by the time zone, what is locked and seen by the isolation, quotients by their digits. So all connections to them are given one value, as far as a session may set it.
  * Pure. (sql_mode: server-modes.ts.)
  */
+import { answerVariables } from '../mysql/session-defaults.ts'
 import { quoteString } from '../sql/quote.ts'
 
-const compared = [
-  'time_zone',
-  'system_time_zone',
-  'transaction_isolation',
-  'tx_isolation',
-  'div_precision_increment',
-  'group_concat_max_len',
-  'max_sort_length',
-  'default_week_format',
-  'lc_time_names',
-  'explicit_defaults_for_timestamp',
-] as const
+const compared = [...answerVariables, 'system_time_zone']
 
-export const defaultsSql = `SHOW SESSION VARIABLES WHERE Variable_name IN (${compared.map((name) => `'${name}'`).join(', ')})`
+export const defaultsSql = `SHOW SESSION VARIABLES WHERE Variable_name IN (${[...compared, 'tx_isolation'].map(quoteString).join(', ')})`
 
 export type Defaults = ReadonlyMap<string, string>
 
@@ -40,7 +30,6 @@ export function differingDefaults(keyspaces: ReadonlyMap<string, ReadonlySet<str
       return defaults === undefined ? [] : [{ id, defaults }]
     })
     for (const variable of compared) {
-      if (variable === 'tx_isolation') continue
       const values = asked.flatMap(({ id, defaults }) => {
         const value = valueOf(variable, defaults)
         return value === undefined ? [] : [[id, value] as const]
@@ -74,8 +63,7 @@ export function agreedDefaults(
   const agreed = new Map<string, Map<string, string>>()
   const differing = differingDefaults(keyspaces, found).toSorted((a, b) => (a.keyspace < b.keyspace ? -1 : 1))
   const systems = new Set(differing.flatMap(({ keyspace, variable }) => (variable === 'system_time_zone' ? [keyspace] : [])))
-  for (const one of differing.filter(canBeGiven)) {
-    const { keyspace, variable, values } = one
+  for (const { keyspace, variable, values } of differing.filter(canBeGiven)) {
     const counts = new Map<string, number>()
     for (const id of Object.keys(values).toSorted()) {
       const value = values[id] as string

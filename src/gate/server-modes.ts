@@ -152,17 +152,17 @@ export class ServerModes implements SqlModeDefault {
     const base = quoteString(
       [...has.split(',').filter((mode) => mode !== '' && !readingModes.includes(mode as ReadingMode)), ...wanted].join(','),
     )
-    const others = this.#agreed.get(server.id) ?? new Map<string, string>()
-    const isolation = others.get('transaction_isolation')
-    const given = [...others].flatMap(([name, value]) => (name === 'transaction_isolation' ? [] : ([[name, givenText(value)]] as const)))
-    bases.set(connection, new Map([['sql_mode', base], ...given]))
+    const agreed = this.#agreed.get(server.id) ?? none
+    const { transaction_isolation: isolation, ...others } = Object.fromEntries(agreed)
+    const given = new Map([['sql_mode', base], ...Object.entries(others).map(([name, value]) => [name, givenText(value)] as const)])
+    bases.set(connection, given)
     const statements = [
-      `SET ${[['sql_mode', base], ...given].map((pair) => pair.join('=')).join(',')}`,
+      `SET ${[...given].map((pair) => pair.join('=')).join(',')}`,
       ...(isolation === undefined ? [] : [`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation.replace('-', ' ')}`]),
     ]
     afterReset.push(...statements)
     const reads = modesIn(has).join() === wanted.join()
-    if (reads && others.size === 0) return
+    if (reads && agreed.size === 0) return
     for (const sql of statements) await connection.query(sql)
     if (reads) return
     if (own || this.#told.has(server.id)) return

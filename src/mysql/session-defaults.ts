@@ -22,6 +22,8 @@ const compared = {
 
 type Compared = keyof typeof compared
 const names = Object.keys(compared) as Compared[]
+/** Those that a gate compares too: sql_mode it sees to by itself, and each database has a collation of its own. */
+export const answerVariables: readonly string[] = names.filter((name) => name !== 'sql_mode' && name !== 'collation_server')
 
 /** By these text is read, or values are checked and stored, otherwise: modes of both flavours, which neither leaves to the other's default. */
 const modesOfBoth = [
