@@ -20,7 +20,25 @@ export function assertAllRight(run: Run, usual: number): void {
   if (wrong === null) return console.log(`  seeds ${first} to ${first + count - 1}: nothing wrong`)
   const story: string[] = []
   run(wrong.seed, (line) => story.push(line))
-  assert.fail([`seed ${wrong.seed}: ${wrong.what} (again: FIRST=${wrong.seed} SEEDS=1)`, ...story.slice(-60)].join('\n  '))
+  failAt(wrong, story)
+}
+
+/** As `assertAllRight`, of runs that wait: each keeps its story as it goes, and none is run twice. */
+export async function assertEachRight(
+  run: (seed: number, say: (line: string) => void) => Promise<string | null>,
+  usual: number,
+): Promise<void> {
+  const count = seedCount(usual)
+  for (let seed = first; seed < first + count; seed++) {
+    const story: string[] = []
+    const what = await run(seed, (line) => story.push(line))
+    if (what !== null) failAt({ seed, what }, story)
+  }
+  console.log(`  seeds ${first} to ${first + count - 1}: nothing wrong`)
+}
+
+function failAt({ seed, what }: { seed: number; what: string }, story: readonly string[]): never {
+  assert.fail([`seed ${seed}: ${what} (again: FIRST=${seed} SEEDS=1)`, ...story.slice(-60)].join('\n  '))
 }
 
 /** Fails when none of the runs is wrong; stops at the first that is. Returns what that one met. */
