@@ -13,29 +13,23 @@ import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ShardRef } from '../topology/records.ts'
-import type { Comparison } from './comparison.ts'
+import { ofShards, type Comparison, type Use } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
+import { shardsOf } from './groups.ts'
 
 /** By table: its columns and keys as a short text. */
 export type Looked = ReadonlyMap<string, string>
 /** By shard uid. */
 export type Looks = ReadonlyMap<string, Looked>
 
-type Use = <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>
-
 /** All tables of the shards' schemas, or one of them. */
-export async function lookAt(shards: readonly ShardRef[], use: Use, table?: string): Promise<Looks> {
-  return new Map(
-    await Promise.all(
-      shards.map(async ({ uid, serverId, schema }) => [uid, await use(serverId, (conn) => look(conn, schema, table))] as const),
-    ),
-  )
+export function lookAt(shards: readonly ShardRef[], use: Use, table?: string): Promise<Looks> {
+  return ofShards(shards, use, (conn, { schema }) => look(conn, schema, table))
 }
 
 /** Of one group's table, on all its shards: to know it again by. */
 export function definitionOf(comparison: Pick<Comparison, 'group' | 'plan'>, looks: Looks): string {
-  const { sources, targets } = comparison.group
-  return digest([...sources, ...targets].map(({ uid }) => `${uid}=${looks.get(uid)?.get(comparison.plan.name) ?? ''}`))
+  return digest(shardsOf(comparison.group).map(({ uid }) => `${uid}=${looks.get(uid)?.get(comparison.plan.name) ?? ''}`))
 }
 
 /** @throws definitionChanged of the first of the shards on which the table is not what it was */

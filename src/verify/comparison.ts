@@ -13,7 +13,7 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import type { Flavour, ShardRef } from '../topology/records.ts'
 import { verifyErrors } from './errors.ts'
-import type { Group } from './groups.ts'
+import { shardsOf, type Group } from './groups.ts'
 import { rowDigest, rowDigestNumber, valueDigest, withDigits, type ComparedColumn } from './row-text.ts'
 import { plainDocuments } from './sampled-documents.ts'
 import { digitsOf, sideColumnsOf } from './side-columns.ts'
@@ -53,11 +53,11 @@ export type Comparison = {
 /** `stored`: generated, and kept with the row. */
 export type SchemaDefinitions = ReadonlyMap<string, readonly (ComparedColumn & { readonly stored?: boolean })[]>
 
+/** Does work on a session of a server. */
+export type Use = <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>
+
 /** Rows that the server estimates, by shard uid and table. */
-export async function readEstimates(
-  shards: readonly ShardRef[],
-  use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
-): Promise<Map<string, Map<string, number>>> {
+export async function readEstimates(shards: readonly ShardRef[], use: Use): Promise<Map<string, Map<string, number>>> {
   return ofShards(shards, use, async (conn, shard) => {
     const fresh = flavourOf(conn).freshStatisticsSql
     if (fresh !== null) await conn.query(fresh)
@@ -71,16 +71,16 @@ export async function readEstimates(
 /** Definitions of all tables of each shard's schema. Of the tables `compared` a few documents are read. */
 export async function readDefinitions(
   shards: readonly ShardRef[],
-  use: <T>(serverId: string, work: (conn: Connection) => Promise<T>) => Promise<T>,
+  use: Use,
   compared: ReadonlySet<string> = new Set(),
 ): Promise<Map<string, SchemaDefinitions>> {
   return ofShards(shards, use, (conn, shard) => definitionsOf(conn, shard.schema, compared))
 }
 
 /** By shard uid. All beside each other: each is a look or two through a server's catalogue, and nothing is compared before. */
-async function ofShards<T>(
+export async function ofShards<T>(
   shards: readonly ShardRef[],
-  use: <R>(serverId: string, work: (conn: Connection) => Promise<R>) => Promise<R>,
+  use: Use,
   look: (conn: Connection, shard: ShardRef) => Promise<T>,
 ): Promise<Map<string, T>> {
   return new Map(
@@ -120,7 +120,7 @@ export function planComparison(
   const { plan } = table
   const rowsOf = (ref: ShardRef): number => rows.get(ref.uid)?.get(plan.name) ?? 0
   const first = group.sources[0]
-  const shards = [...group.sources, ...group.targets]
+  const shards = shardsOf(group)
   // What only another of the sources has, nothing would compare.
   for (const { uid } of group.sources.slice(1))
     for (const { name, generated: made } of definitions.get(uid)?.get(plan.name) ?? [])
@@ -203,7 +203,7 @@ function sideColumns(
   const table = definitions.get(shard.uid)?.get(plan.name)
   if (table === undefined) throw verifyErrors.tableMissing({ table: plan.name, shard: shard.shard })
   return plan.columns.map(({ definition }, i) => {
-    const own = table.find(({ name }) => name.toLowerCase() === definition.name.toLowerCase())
+    const own = columnNamed(table, definition.name)
     if (own === undefined) throw verifyErrors.columnMissing({ column: definition.name, table: plan.name, shard: shard.shard })
     if (
       i < plan.keyWidth &&

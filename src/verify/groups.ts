@@ -19,6 +19,15 @@ export type Group = {
   readonly streams: readonly StreamRecord[]
 }
 
+export function shardsOf({ sources, targets }: Pick<Group, 'sources' | 'targets'>): ShardRef[] {
+  return [...sources, ...targets]
+}
+
+/** Of all these groups, each once. */
+export function shardsOfAll(groups: readonly Group[]): ShardRef[] {
+  return [...new Map(groups.flatMap(shardsOf).map((ref) => [ref.uid, ref])).values()]
+}
+
 /** Streams that feed the side that does not serve. */
 export function feedingStreams(streams: readonly StreamRecord[], routing: RoutingRecord): StreamRecord[] {
   return streams

@@ -9,11 +9,11 @@ import { bumpControlMarker } from '../binlog/control-schema.ts'
 import { isSwError } from '../base/errors.ts'
 import { readSourceTables } from '../move/source-tables.ts'
 import { isServerError } from '../mysql/errors.ts'
-import type { Flavour, ShardRef, StreamRecord, StreamTable } from '../topology/records.ts'
+import type { Flavour, StreamRecord, StreamTable } from '../topology/records.ts'
 import { definitionOf, lookAt, type Looks } from './as-planned.ts'
 import { planComparison, readDefinitions, readEstimates, type Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { referenceGroup, shardGroups, type Group } from './groups.ts'
+import { referenceGroup, shardGroups, shardsOf, shardsOfAll, type Group } from './groups.ts'
 import type { Reports } from './reports.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -76,7 +76,7 @@ async function pastDdl({ sessions, reports, feeding, onWaiting }: PlanOptions, w
 async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tables: readonly StreamTable[]): Promise<Planned[]> {
   const groups = shardGroups(feeding)
   const references = referenceGroup(feeding)
-  const shards = uniqueShards([...groups, ...(references === null ? [] : [references])])
+  const shards = shardsOfAll([...groups, ...(references === null ? [] : [references])])
   const use: Sessions['reader'] = (serverId, work) => sessions.reader(serverId, work)
   const compared = new Set(tables.map(({ name }) => name))
   // Before all else that is read of them (as-planned.ts).
@@ -110,10 +110,6 @@ async function planAll(sessions: Sessions, feeding: readonly StreamRecord[], tab
   return planned.sort((a, b) => b.comparison.rowsEstimated - a.comparison.rowsEstimated)
 }
 
-function uniqueShards(groups: readonly Group[]): ShardRef[] {
-  return [...new Map(groups.flatMap((group) => [...group.sources, ...group.targets]).map((ref) => [ref.uid, ref])).values()]
-}
-
 function chosenTables(feeding: readonly StreamRecord[], names: readonly string[] | null): StreamTable[] {
   const all = new Map(feeding.flatMap((stream) => stream.tables).map((table) => [table.name, table]))
   if (names === null || names.length === 0) return [...all.values()]
@@ -129,5 +125,5 @@ function chosenGroups(planned: readonly Planned[], { feeding, shards }: PlanOpti
   const known = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
   const unknown = shards.find((shard) => !known.has(shard))
   if (unknown !== undefined) throw verifyErrors.unknownShard({ shard: unknown, known: [...known].join(', ') })
-  return planned.filter(({ comparison: { group } }) => [...group.sources, ...group.targets].some(({ shard }) => shards.includes(shard)))
+  return planned.filter(({ comparison: { group } }) => shardsOf(group).some(({ shard }) => shards.includes(shard)))
 }

@@ -38,7 +38,8 @@ export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
   }
 }
 
-function unitOf(table: string, group: string): string {
+/** The key of what is kept of one group's table. */
+export function unitOf(table: string, group: string): string {
   return `${table}@${group}`
 }
 

@@ -24,6 +24,7 @@ import { isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ShardRef, StreamRecord } from '../topology/records.ts'
 import type { Comparison, Side } from './comparison.ts'
+import { shardsOf } from './groups.ts'
 import type { Verdict } from './judge.ts'
 import type { Sessions } from './sessions.ts'
 import { keyCondition, type LockedSource, type Repair } from './settle.ts'
@@ -58,7 +59,7 @@ export class TargetRepair implements Repair, AsyncDisposable {
   async prepare(): Promise<void> {
     const { targets, group } = this.#comparison
     // Here too, for a repair that would be thrown away, and for the sessions to be there that look: none has to be made under locks.
-    await this.#asPlanned([...group.sources, ...group.targets])
+    await this.#asPlanned(shardsOf(group))
     this.#rights = await Promise.all(
       targets.map(async (side) => {
         const stream = group.streams.find((candidate) => candidate.targets.some(({ uid }) => uid === side.ref.uid))

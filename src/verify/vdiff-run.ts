@@ -12,9 +12,9 @@ import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { assertSame, lookAt } from './as-planned.ts'
 import type { Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { feedingStreams, type Group } from './groups.ts'
+import { feedingStreams, shardsOf, shardsOfAll, type Group } from './groups.ts'
 import { planWhenAlike, type Planned } from './planning.ts'
-import { nextPass, VdiffProgress, type VdiffShape } from './progress.ts'
+import { nextPass, unitOf, VdiffProgress, type VdiffShape } from './progress.ts'
 import { TargetRepair } from './repair.ts'
 import { Reports } from './reports.ts'
 import { Sessions } from './sessions.ts'
@@ -217,12 +217,12 @@ async function compareTables(options: AttemptOptions, progress: VdiffProgress, s
 
 /** Those too that were done early: what is said of a table holds for what it is at the end. */
 async function allAsPlanned(planned: readonly Planned[], sessions: Sessions, onAltered: (comparison: Comparison) => void): Promise<void> {
-  const shards = new Map(planned.flatMap(({ comparison: { group } }) => [...group.sources, ...group.targets]).map((ref) => [ref.uid, ref]))
-  const now = await lookAt([...shards.values()], (serverId, work) => sessions.reader(serverId, work))
+  const shards = shardsOfAll(planned.map(({ comparison: { group } }) => group))
+  const now = await lookAt(shards, (serverId, work) => sessions.reader(serverId, work))
   let first: { error: unknown } | null = null
   for (const { comparison, looks } of planned) {
     try {
-      assertSame(comparison.plan.name, [...comparison.group.sources, ...comparison.group.targets], looks, now)
+      assertSame(comparison.plan.name, shardsOf(comparison.group), looks, now)
     } catch (error) {
       onAltered(comparison)
       first ??= { error }
@@ -233,7 +233,7 @@ async function allAsPlanned(planned: readonly Planned[], sessions: Sessions, onA
 
 function takeBack({ altered, log }: AttemptOptions, progress: VdiffProgress, comparison: Comparison): void {
   const { plan, group } = comparison
-  const unit = `${plan.name}@${group.name}`
+  const unit = unitOf(plan.name, group.name)
   altered.times.set(unit, (altered.times.get(unit) ?? 0) + 1)
   log.info({ table: plan.name, group: group.name }, 'a table was altered while it was compared: it is compared from its beginning')
   progress.forget(plan.name, group.name, shardNames(comparison))
@@ -259,10 +259,9 @@ async function compareTable(options: TableOptions): Promise<void> {
   const { planned, progress, sessions, signal } = options
   const { comparison, looks } = planned
   const { plan, group } = comparison
-  if (progress.cursor(plan.name, group.name) === 'done') return
   const looked = async (shards: readonly ShardRef[], use: Sessions['reader']): Promise<void> =>
     assertSame(plan.name, shards, looks, await lookAt(shards, use, plan.name))
-  const whole = (): Promise<void> => looked([...group.sources, ...group.targets], (serverId, work) => sessions.reader(serverId, work))
+  const whole = (): Promise<void> => looked(shardsOf(group), (serverId, work) => sessions.reader(serverId, work))
   try {
     await compareOne(options, looked, whole)
   } catch (error) {
