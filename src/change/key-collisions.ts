@@ -21,7 +21,7 @@ const lookedUpRows = 500
 const pageRows = 5_000
 export const samplesMax = 20
 /** Of a pair, values that were met once and are to be looked at again. */
-export const suspectsMax = 1_000
+const suspectsMax = 1_000
 const looksAgain = 4
 export const lookAgainMs = 150
 
@@ -161,7 +161,8 @@ export async function collisionsOfNumbers(pairs: readonly Pair[], values: KeyVal
       if (order < 0) least = [cursor]
       else if (order === 0) least.push(cursor)
     }
-    if (least.length > 1) note(suspects, least)
+    const tuple = least[0]?.page[least[0].at]?.tuple
+    if (least.length > 1 && tuple !== undefined) note(suspects, least, tuple)
     for (const cursor of least) {
       const last = cursor.page[cursor.at++]?.tuple ?? null
       if (cursor.at < cursor.page.length) continue
@@ -190,10 +191,9 @@ function compare(a: Cursor, b: Cursor): number {
   return 0
 }
 
-function note(suspects: ReadonlyMap<Pair, Tuple[]>, equal: readonly Cursor[]): void {
+/** Of each pair both of which have the value at hand. */
+export function note<T>(suspects: ReadonlyMap<Pair, T[]>, equal: readonly { readonly source: MergeSource }[], value: T): void {
   const sources = new Set(equal.map(({ source }) => source))
-  for (const [[one, other], tuples] of suspects) {
-    const tuple = equal[0]?.page[equal[0].at]?.tuple
-    if (tuple !== undefined && tuples.length < suspectsMax && sources.has(one) && sources.has(other)) tuples.push(tuple)
-  }
+  for (const [[one, other], values] of suspects)
+    if (values.length < suspectsMax && sources.has(one) && sources.has(other)) values.push(value)
 }

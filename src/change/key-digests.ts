@@ -6,16 +6,7 @@ import { isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { TableInfo, TableKey } from '../mysql/table-info.ts'
 import { quoteQualified } from '../sql/quote.ts'
-import {
-  lookAgainMs,
-  samplesMax,
-  suspectsMax,
-  type Collision,
-  type Found,
-  type MergeSource,
-  type Pair,
-  type Until,
-} from './key-collisions.ts'
+import { lookAgainMs, note, samplesMax, type Collision, type Found, type MergeSource, type Pair, type Until } from './key-collisions.ts'
 import { comparedParts, digestSql, notNullSql, shownTogetherSql, type ComparedPart } from './key-parts.ts'
 
 /** The server has ended it: MySQL and MariaDB. */
@@ -59,7 +50,7 @@ export async function collisionsOfDigests(pairs: readonly Pair[], table: TableIn
 }
 
 async function met(pairs: readonly Pair[], table: string, parts: readonly ComparedPart[], until: Until): Promise<Map<Pair, string[]>> {
-  const suspects = new Map<Pair, string[]>()
+  const suspects = new Map<Pair, string[]>(pairs.map((pair) => [pair, []]))
   const readings: Reading[] = []
   try {
     for (const source of new Set(pairs.flat())) {
@@ -70,12 +61,7 @@ async function met(pairs: readonly Pair[], table: string, parts: readonly Compar
     for (let open = readings; open.length > 1; open = readings.filter(({ now }) => now !== null)) {
       const least = open.reduce((a, { now }) => (now !== null && now < a ? now : a), open[0]?.now ?? '')
       const equal = open.filter(({ now }) => now === least)
-      const there = new Set(equal.map(({ source }) => source))
-      for (const pair of pairs) {
-        const known = suspects.get(pair) ?? []
-        if (!pair.every((source) => there.has(source)) || known.length >= suspectsMax) continue
-        suspects.set(pair, [...known, least])
-      }
+      if (equal.length > 1) note(suspects, equal, least)
       for (const reading of equal) await next(reading)
     }
   } finally {

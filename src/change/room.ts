@@ -110,9 +110,9 @@ function diskFindings(question: RoomQuestion): Findings {
   for (const { freeBytes, uses: here } of disksOf(uses).values()) {
     const ofRows = here.filter(({ what }) => what === 'rows')
     const ofBinlog = here.filter(({ what }) => what === 'binlog')
-    const [first] = ofRows.length > 0 ? ofRows : ofBinlog
-    const server = names(ofRows.length > 0 ? ofRows : ofBinlog)
-    const free = `${megabytes(freeBytes)} are free in ${first?.place.dir}`
+    const told = ofRows.length > 0 ? ofRows : ofBinlog
+    const server = names(told)
+    const free = `${megabytes(freeBytes)} are free in ${told[0]?.place.dir}`
     const short = freeBytes < sumOf(here, 'bytes')
     const room = ofRows.length > 0 ? `room on ${server}` : `room for the binlog of ${server}, as a target`
     if (!short) notes.push(`${room}: ${free}`)
@@ -134,9 +134,13 @@ type Places = { data: Place | null; binlog: Place | null; binlogBytesMax: number
 /** A server that is still to be made has its binlog beside its data. */
 function placesOf({ rooms, made }: RoomQuestion, serverId: string): Places {
   if (made.servers.includes(serverId)) return { data: made.place, binlog: made.place, binlogBytesMax: null, packed: false }
-  const room = rooms.find((one) => one.serverId === serverId)?.room ?? null
-  if (room === null) return { data: null, binlog: null, binlogBytesMax: null, packed: false }
-  return { data: room.data, binlog: room.binlog, binlogBytesMax: room.binlogBytesMax?.bytes ?? null, packed: room.binlogPacked }
+  const room = rooms.find((one) => one.serverId === serverId)?.room
+  return {
+    data: room?.data ?? null,
+    binlog: room?.binlog ?? null,
+    binlogBytesMax: room?.binlogBytesMax?.bytes ?? null,
+    packed: room?.binlogPacked ?? false,
+  }
 }
 
 /** Rows on their disks, binlogs on theirs, and both on all. */
@@ -147,18 +151,11 @@ function refusedUses(uses: readonly Use[], unseen: ReadonlySet<Use['what']>): Sw
     const free = [...disksOf(own).values()].reduce((sum, { freeBytes }) => sum + freeBytes, 0)
     if (free >= sumOf(own, 'least')) continue
     const dir = [...new Set(own.map(({ place }) => place.dir))].join(', ')
-    const needed = kinds
-      .map(
-        (kind) =>
-          `${megabytes(
-            sumOf(
-              own.filter(({ what }) => what === kind),
-              'bytes',
-            ),
-          )} of ${kind}`,
-      )
-      .join(' and ')
-    return roomErrors.noRoom({ server: names(own), dir, free: megabytes(free), needed })
+    const needed = kinds.map((kind) => {
+      const ofKind = own.filter(({ what }) => what === kind)
+      return `${megabytes(sumOf(ofKind, 'bytes'))} of ${kind}`
+    })
+    return roomErrors.noRoom({ server: names(own), dir, free: megabytes(free), needed: needed.join(' and ') })
   }
   return null
 }
