@@ -6,14 +6,14 @@ import { quoteQualified, quoteString } from '../sql/quote.ts'
 import type { SchemaCopyOptions } from './schema-copy.ts'
 import { viewForTarget } from './view-for-target.ts'
 
-type Sides = Pick<SchemaCopyOptions, 'source'> & { readonly target: { readonly conn: Connection; readonly schema: string } }
+export type Sides = Pick<SchemaCopyOptions, 'source'> & { readonly target: { readonly conn: Connection; readonly schema: string } }
 type Failed = { view: string; reason: string }
 
 /** Those whose bases are there. Returns the names that could not be made, with the server's reason. */
 export async function createTargetViews(sides: Sides): Promise<Failed[]> {
   const { source, target } = sides
   const existing = new Set(await namesOf(target.conn, 'TABLES', target.schema))
-  const views = await namesOf(source.conn, 'VIEWS', source.schema)
+  const views = await viewNames(source.conn, source.schema)
   return putViews(
     sides,
     views.filter((view) => !existing.has(view)),
@@ -24,10 +24,7 @@ export async function createTargetViews(sides: Sides): Promise<Failed[]> {
 export async function putViews({ source, target }: Sides, views: readonly string[]): Promise<Failed[]> {
   let open = views.map((view) => ({ view, reason: '' }))
   if (open.length === 0) return []
-  for (const { conn } of [source, target]) {
-    await conn.query(readableSql)
-    await conn.useDatabase(nobodysSchema)
-  }
+  await printAlike(source.conn, target.conn)
   const collation = await target.conn.value('SELECT @@SESSION.collation_connection')
   // A view may need another: go on while a pass makes any.
   for (let before = -1; open.length !== before && open.length > 0;) {
@@ -54,16 +51,12 @@ export async function putViews({ source, target }: Sides, views: readonly string
 /** `unknown`: it is there, and a server of another flavour or version prints one view in two ways. */
 export type ViewApart = { readonly view: string; readonly stands: 'missing' | 'other' | 'unknown' }
 
-/** Views of the source that the target does not have as they are there. */
-export async function viewsApart({ source, target }: Sides): Promise<ViewApart[]> {
-  const views = await namesOf(source.conn, 'VIEWS', source.schema)
+/** Which of these views of the source the target does not have as they are there. */
+export async function viewsApart({ source, target }: Sides, views: readonly string[]): Promise<ViewApart[]> {
   if (views.length === 0) return []
-  const there = new Set(await namesOf(target.conn, 'VIEWS', target.schema))
+  const there = new Set(await viewNames(target.conn, target.schema))
   const alike = source.conn.flavour === target.conn.flavour && source.conn.versionNumber === target.conn.versionNumber
-  for (const { conn } of [source, target]) {
-    await conn.query(readableSql)
-    await conn.useDatabase(nobodysSchema)
-  }
+  await printAlike(source.conn, target.conn)
   const text = async ({ conn, schema }: Sides['target'], view: string): Promise<string> => {
     const [shown] = await conn.allText(`SHOW CREATE VIEW ${quoteQualified(schema, view)}`)
     const printed = shown?.['Create View'] ?? ''
@@ -91,6 +84,13 @@ const readableSql = "SET SESSION sql_mode = '', sql_quote_show_create = 1"
  * one would be read in another schema on the target. In this one, on both, it is the same there.
  */
 const nobodysSchema = 'information_schema'
+
+async function printAlike(...sessions: readonly Connection[]): Promise<void> {
+  for (const conn of sessions) {
+    await conn.query(readableSql)
+    await conn.useDatabase(nobodysSchema)
+  }
+}
 
 /** A view's texts are compared, sorted and grouped by the collation of the session that made it. The other flavour may not have it: its own is nearest then. */
 async function readLiteralsAs(conn: Connection, collation: string): Promise<void> {

@@ -2,8 +2,7 @@
  * Views follow the side that serves (PROTOCOLS 1.11). `create` makes them on the targets; one that is made or altered afterwards is nothing that a stream carries, so the
  * switch makes it, before clients are held, and `check` lists it. On a side that does not serve nobody but we makes views: what it has otherwise is replaced.
  */
-import type { Connection } from '../mysql/connection.ts'
-import { putViews, viewNames, viewsApart, type ViewApart } from '../move/views.ts'
+import { putViews, viewNames, viewsApart, type Sides, type ViewApart } from '../move/views.ts'
 import type { ShardRef } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
 import type { ClaimPool } from './claim.ts'
@@ -33,10 +32,9 @@ export async function viewNotes(store: Store, plan: SwitchPlan): Promise<string[
  */
 export async function makeViews(store: Store, pool: ClaimPool, plan: SwitchPlan, except: readonly string[]): Promise<string[]> {
   const lines: string[] = []
-  await eachPair(store, plan, async ({ from, to, views }, source, target) => {
+  await eachPair(store, plan, async ({ from, to, views }, sides) => {
     const wanted = views.filter(({ view }) => !except.includes(view))
     if (wanted.length === 0) return
-    const sides = { source: { conn: source, schema: from.schema }, target: { conn: target, schema: to.schema } }
     // Sessions of their own, since how they read SQL is changed; no stale controller comes here.
     const failed = await pool.run(to.serverId, () =>
       putViews(
@@ -53,20 +51,17 @@ export async function makeViews(store: Store, pool: ClaimPool, plan: SwitchPlan,
 }
 
 /** Each target with the sources' views: where several sources have one of a name, the first one's. */
-async function eachPair(
-  store: Store,
-  plan: SwitchPlan,
-  work: (apart: Apart, source: Connection, target: Connection) => Promise<void>,
-): Promise<void> {
+async function eachPair(store: Store, plan: SwitchPlan, work: (apart: Apart, sides: Sides) => Promise<void>): Promise<void> {
   for (const to of plan.to.shards) {
     await using target = await connectAs(await readServerAccess(store, to.serverId), 'admin')
     const seen = new Set<string>()
     for (const from of plan.from.shards) {
       await using source = await connectAs(await readServerAccess(store, from.serverId), 'admin')
-      const all = await viewsApart({ source: { conn: source, schema: from.schema }, target: { conn: target, schema: to.schema } })
-      const views = all.filter(({ view }) => !seen.has(view))
-      for (const name of await viewNames(source, from.schema)) seen.add(name)
-      if (views.length > 0) await work({ from, to, views }, source, target)
+      const own = (await viewNames(source, from.schema)).filter((name) => !seen.has(name))
+      for (const name of own) seen.add(name)
+      const sides = { source: { conn: source, schema: from.schema }, target: { conn: target, schema: to.schema } }
+      const views = await viewsApart(sides, own)
+      if (views.length > 0) await work({ from, to, views }, sides)
     }
   }
 }
