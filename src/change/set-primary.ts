@@ -18,9 +18,8 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { binlogProblems } from '../mysql/flavour/shared.ts'
 import { hasLeftTargets } from '../move/stream-report.ts'
 import { markerStream } from '../move/markers.ts'
-import { readSeen } from '../move/seen.ts'
+import { readShown } from '../move/seen.ts'
 import { lackedBy } from '../move/source-start.ts'
-import { readTarget } from '../move/tables.ts'
 import type { ClaimPool } from '../switch/claim.ts'
 import { ControllerDied } from '../switch/crash-points.ts'
 import { closeServer, openServer, prepareFence } from '../switch/fence.ts'
@@ -252,12 +251,9 @@ async function requirePositions(
 ): Promise<void> {
   for (const { value: stream } of streams.filter((one) => one.value.source.uid === shardUid)) {
     for (const target of stream.targets) {
-      const [stored, seen] = await withServer(store, target.serverId, 'admin', async (connection) => [
-        await readTarget(connection, stream.uid, target.uid),
-        await readSeen(connection, stream.uid, target.uid),
-      ])
-      if (stored === null) continue
-      const lacked = await lackedBy(candidate, markerStream(stream.workflowUid, stream.uid), { stored, seen })
+      const shown = await withServer(store, target.serverId, 'admin', (connection) => readShown(connection, stream.uid, target.uid))
+      if (shown === null) continue
+      const lacked = await lackedBy(candidate, markerStream(stream.workflowUid, stream.uid), shown)
       if (lacked === null) continue
       throw changeErrors.replicaLacksRead({
         server: id,

@@ -8,9 +8,9 @@
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { Lane } from './lane.ts'
-import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
+import { compareCoordinates, moveSchema, streamWhere, type Coordinate } from './tables.ts'
 import { seenBy, seenSql } from './seen.ts'
-import { streamWhere, type StreamOnTarget } from './takeover.ts'
+import type { StreamOnTarget } from './takeover.ts'
 import type { AnnouncedDdl } from './tail-consumer-options.ts'
 
 export type AnnouncedOn = { readonly on: StreamOnTarget; readonly meta: Connection; readonly xaLane: Lane }

@@ -25,8 +25,8 @@ import type { Failpoints } from './crash-points.ts'
 import { concerns, type KeysConcerned } from './ddl-keys.ts'
 import { showCreateTable } from './made-of.ts'
 import { withoutCounter, withoutKeys } from './table-look.ts'
-import { streamWhere, type StreamOnTarget } from './takeover.ts'
-import { moveSchema, type Coordinate } from './tables.ts'
+import type { StreamOnTarget } from './takeover.ts'
+import { moveSchema, streamWhere, type Coordinate } from './tables.ts'
 import { withTargetLock } from './target-lock.ts'
 
 export type ExecutedDdl = {

@@ -11,8 +11,8 @@ import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { UsableKey } from './source-tables.ts'
-import { moveSchema } from './tables.ts'
-import { streamWhere, type StreamOnTarget } from './takeover.ts'
+import { moveSchema, streamWhere } from './tables.ts'
+import type { StreamOnTarget } from './takeover.ts'
 import type { UniqueKey } from './unique-keys.ts'
 
 export type KnownTable = {

@@ -12,7 +12,7 @@ import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
 import type { Lane } from './lane.ts'
 import { changeBytes, rowText, type Change, type Pending } from './pending.ts'
-import { moveSchema } from './tables.ts'
+import { moveSchema, streamWhere } from './tables.ts'
 import type { TablePlan } from './table-plan.ts'
 
 /** A row above this is not kept: nothing is, as long as it is held. */
@@ -135,7 +135,7 @@ export class HeldStore {
   }
 
   get #where(): string {
-    return `stream_uid = ${quoteString(this.#of.streamUid)} AND target_uid = ${quoteString(this.#of.targetUid)}`
+    return streamWhere(this.#of)
   }
 }
 

@@ -17,8 +17,8 @@ import { Lane } from './lane.ts'
 import type { MarkerWriter } from './markers.ts'
 import { createTargetTables, refuseTriggers, renewUnusedTables, tableNames } from './schema-copy.ts'
 import { settleAll } from './settle-all.ts'
-import { beginSeenSql, readSeen, shownOn } from './seen.ts'
-import { checkSource, identityText, startPosition, type Shown } from './source-start.ts'
+import { beginSeenSql, readShown, shownOn, type Shown } from './seen.ts'
+import { checkSource, identityText, startPosition } from './source-start.ts'
 import type { WriteMode } from './statements.ts'
 import {
   applierSql,
@@ -27,7 +27,6 @@ import {
   insertTarget,
   isWrittenTo,
   readRound,
-  readTarget,
   type RoundSize,
   type StoredTarget,
 } from './tables.ts'
@@ -84,12 +83,11 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
         address,
         meta,
         name: `${record.keyspace}/${ref.shard} (${address.name})`,
-        stored: await readTarget(meta, record.uid, ref.uid),
-        seen: await readSeen(meta, record.uid, ref.uid),
+        shown: await readShown(meta, record.uid, ref.uid),
       }
     }),
   )
-  const begun = found.some(({ stored }) => stored !== null)
+  const begun = found.some(({ shown }) => shown !== null)
   // What one target is refused for is not told when another has been waited for, perhaps for hours.
   const refused = new AbortController()
   const making = { ...options, signal: AbortSignal.any([signal, refused.signal]) }
@@ -97,11 +95,11 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     found.map((one) => haveTables(one, begun, making)),
     () => refused.abort(),
   )
-  const known = found.find(({ stored }) => stored !== null)?.stored ?? null
+  const known = found.find(({ shown }) => shown !== null)?.shown?.stored ?? null
   const check = (target: string, shown: Shown): Promise<void> =>
     checkSource(source.meta, { sourceName: source.name, streamUid: record.uid, markers: source.markerName, target }, shown)
-  for (const { stored, seen, name } of found) if (stored !== null) await check(name, { stored, seen })
-  if (found.some(({ stored }) => stored === null)) {
+  for (const { shown, name } of found) if (shown !== null) await check(name, shown)
+  if (found.some(({ shown }) => shown === null)) {
     // First start, or one that died in the middle of it: nothing has landed where there is no row yet, so any place of the others will do.
     const state = await readServerState(source.meta)
     const at =
@@ -109,8 +107,8 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
         ? { position: await startPosition(source.meta, { clock, signal, onPosition, onWaiting }), at: { marker: 0, groups: 0 } }
         : { position: known.position, at: known.at }
     await failpoints.hit('start.beforePosition')
-    for (const { ref, meta, stored } of found) {
-      if (stored !== null) continue
+    for (const { ref, meta, shown } of found) {
+      if (shown !== null) continue
       const begins = {
         streamUid: record.uid,
         workflowUid: record.workflowUid,
@@ -133,31 +131,31 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
     found.map(({ address }) => Promise.all(Array.from({ length: laneCount + 1 }, () => open(connectWriter(address, signal), address)))),
   )
   // All of them first: what a mover that is held up has open on one of them may stand in the way of what is stored about another, in tables that targets on one server share.
-  const taken: { on: StreamOnTarget; epoch: number }[] = []
-  for (const [i, { ref, meta }] of found.entries()) {
+  const taken: (Found & { sessions: Connection[]; on: StreamOnTarget; epoch: number })[] = []
+  for (const [i, one] of found.entries()) {
+    const { ref, meta } = one
+    const sessions = connected[i] ?? []
     const on: StreamOnTarget = { streamUid: record.uid, targetUid: ref.uid, workflowUid: record.workflowUid, direction: record.direction }
-    const own = (connected[i] ?? []).map(({ threadId }) => threadId)
+    const own = sessions.map(({ threadId }) => threadId)
     const epoch = await takeOver(meta, on, own)
     await endOwnSessions(meta, on, epoch, { atWork: 'wait', own, clock, signal, failpoints, onWaiting })
-    taken.push({ on, epoch })
+    taken.push({ ...one, sessions, on, epoch })
   }
-  for (const [i, { ref, address, meta, name }] of found.entries()) {
-    const sessions = connected[i] ?? []
-    const { on, epoch } = taken[i] as (typeof taken)[number]
+  for (const { ref, address, meta, name, sessions, on, epoch } of taken) {
     const lanes = sessions.map(
       (conn, lane) => new Lane(conn, applierSql.guard(record.uid, ref.uid, lane, epoch), { stream: record.uid, target: name, clock }),
     )
     const xaLane = lanes.pop()
     // Read again: whoever wrote before us has been shut out by now.
-    const stored = await readTarget(meta, record.uid, ref.uid)
+    const shown = await readShown(meta, record.uid, ref.uid)
     const [first] = lanes
-    if (stored === null || first === undefined || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
-    const seen = await readSeen(meta, record.uid, ref.uid)
-    await check(name, { stored, seen })
+    if (shown === null || first === undefined || xaLane === undefined) throw moveErrors.noPosition({ stream: record.uid, target: name })
+    const { stored, seen } = shown
+    await check(name, shown)
     // By a version that did not store it: no more than what the source has by now.
     const unknown = seen.length === 0 && epoch > 1
-    const shown = unknown ? await currentPosition(source.meta) : shownOn({ position: stored.position, seen })
-    await first.transaction(beginSeenSql(on, shown))
+    const upTo = unknown ? await currentPosition(source.meta) : shownOn({ position: stored.position, seen })
+    await first.transaction(beginSeenSql(on, upTo))
     const brokenOff = compareCoordinates(stored.intent, stored.at) > 0 ? await readRound(meta, record.uid, ref.uid) : null
     const packetMax = Number(await meta.value('SELECT @@GLOBAL.max_allowed_packet'))
     const bulkLoad = (await meta.value('SELECT @@GLOBAL.local_infile')) === '1'
@@ -179,13 +177,13 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   return { targets, resumed: known !== null }
 }
 
-type Found = { ref: ShardRef; meta: Connection; name: string; stored: StoredTarget | null }
+type Found = { ref: ShardRef; address: ServerAddress; meta: Connection; name: string; shown: Shown | null }
 
 /** All targets at once: on MySQL each table takes tens of milliseconds, most of them the disk's. */
-async function haveTables({ ref, meta, name, stored }: Found, begun: boolean, options: OpenTargetsOptions): Promise<void> {
+async function haveTables({ ref, meta, name, shown }: Found, begun: boolean, options: OpenTargetsOptions): Promise<void> {
   const { record, source, tables: names, clock, signal, onWaiting } = options
-  if (stored === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
-  if (stored === null) {
+  if (shown === null && record.copy === 'none') throw moveErrors.noPosition({ stream: record.uid, target: name })
+  if (shown === null) {
     const made = {
       source: { conn: source.meta, schema: record.source.schema },
       target: { conn: meta, schema: ref.schema, uid: ref.uid, name },

@@ -18,7 +18,7 @@ import { positionContains, positionOfBoth } from '../binlog/within.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { quoteString } from '../sql/quote.ts'
-import { firstOwnLane, moveSchema } from './tables.ts'
+import { firstOwnLane, moveSchema, readTarget, streamWhere, type StoredTarget } from './tables.ts'
 
 /** Who writes what it has read, beside the lanes by their numbers. */
 export const seenBy = {
@@ -29,6 +29,8 @@ export const seenBy = {
   leftOut: firstOwnLane + 2,
 } as const
 
+export type Shown = { readonly stored: StoredTarget; readonly seen: readonly string[] }
+
 type OnTarget = { readonly streamUid: string; readonly targetUid: string; readonly workflowUid: string }
 
 /** For an applier transaction: by the time it commits all of the position may show on the target. */
@@ -38,14 +40,19 @@ export function seenSql({ streamUid, targetUid, workflowUid }: OnTarget, writer:
 
 /** None: nothing was stored yet, or by a version without it. */
 export async function readSeen(conn: Connection, streamUid: string, targetUid: string): Promise<string[]> {
-  const where = `stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(targetUid)}`
   try {
-    const rows = await conn.allText(`SELECT DISTINCT seen FROM ${moveSchema}.move_seen WHERE ${where}`)
+    const rows = await conn.allText(`SELECT DISTINCT seen FROM ${moveSchema}.move_seen WHERE ${streamWhere({ streamUid, targetUid })}`)
     return rows.map(({ seen }) => seen ?? '')
   } catch (error) {
     if (isServerError(error, errno.noSuchTable)) return []
     throw error
   }
+}
+
+/** What stands of a stream on a target; null: it has not begun there. */
+export async function readShown(conn: Connection, streamUid: string, targetUid: string): Promise<Shown | null> {
+  const stored = await readTarget(conn, streamUid, targetUid)
+  return stored === null ? null : { stored, seen: await readSeen(conn, streamUid, targetUid) }
 }
 
 /** All that shows on a target: its position, and what was read beyond it. */
@@ -55,7 +62,6 @@ export function shownOn({ position, seen }: { readonly position: string; readonl
 
 /** For the first transaction of a run, which has the right to write to all its targets by then. */
 export function beginSeenSql(on: OnTarget, shown: string): string[] {
-  const where = `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
   // By the key's beginning alone: a server locks no row of another target then.
-  return [`DELETE FROM ${moveSchema}.move_seen WHERE ${where}`, seenSql(on, seenBy.earlierRuns, shown)]
+  return [`DELETE FROM ${moveSchema}.move_seen WHERE ${streamWhere(on)}`, seenSql(on, seenBy.earlierRuns, shown)]
 }

@@ -9,8 +9,7 @@ import { flavourOf, type BinlogSettings } from '../mysql/flavour/flavour.ts'
 import { innodbTransactions } from '../mysql/innodb-transactions.ts'
 import { quoteString } from '../sql/quote.ts'
 import { moveErrors } from './errors.ts'
-import { shownOn } from './seen.ts'
-import type { StoredTarget } from './tables.ts'
+import { shownOn, type Shown } from './seen.ts'
 import type { Waiting } from './applier-options.ts'
 
 /** What of a server's state outlives its restarts: who it is. */
@@ -103,9 +102,6 @@ function xidText(xid: { formatId: string; gtrid: Buffer; bqual: Buffer }): strin
 export function refuseHidden({ hidesReplicated: setting }: BinlogSettings, source: string): void {
   if (setting !== null) throw moveErrors.hidesReplicated({ source, setting })
 }
-
-/** What stands of a stream on a target. */
-export type Shown = { readonly stored: StoredTarget; readonly seen: readonly string[] }
 
 /**
  * What of it a server lacks that is to be the stream's source, or null. Transactions: all that shows on the target must have been executed there (`seen.ts`). Markers: the last that was read, and one up to which

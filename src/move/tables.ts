@@ -187,9 +187,9 @@ async function endDdlSessions(conn: Connection, workflowUid: string, clock: Cloc
 
 /** Takes a start back of which nothing has come yet. */
 export async function forgetStart(conn: Connection, streamUid: string, targetUid: string): Promise<void> {
-  await conn.query(`DELETE FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`)
+  await conn.query(`DELETE FROM ${moveSchema}.move_stream WHERE ${streamWhere({ streamUid, targetUid })}`)
   // Nor does anything show of what was read: the next start may be on another server.
-  await conn.query(`DELETE FROM ${moveSchema}.move_seen WHERE ${streamWhere(streamUid, targetUid)}`)
+  await conn.query(`DELETE FROM ${moveSchema}.move_seen WHERE ${streamWhere({ streamUid, targetUid })}`)
 }
 
 export type Coordinate = { readonly marker: number; readonly groups: number }
@@ -207,14 +207,16 @@ export type StoredTarget = {
   serverIdentity: string
 }
 
-const streamWhere = (streamUid: string, targetUid: string): string =>
-  `stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(targetUid)}`
+/** Rows of our tables that are of this stream on this target. */
+export function streamWhere({ streamUid, targetUid }: { readonly streamUid: string; readonly targetUid: string }): string {
+  return `stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(targetUid)}`
+}
 
 /** What is stored of a stream on one target, or null. */
 export async function readTarget(conn: Connection, streamUid: string, targetUid: string): Promise<StoredTarget | null> {
   const rows = await conn.allText(
     `SELECT position, at_marker, at_groups, intent_marker, intent_groups, control_marker, copy_state, server_identity
-    FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`,
+    FROM ${moveSchema}.move_stream WHERE ${streamWhere({ streamUid, targetUid })}`,
   )
   const row = rows[0]
   if (row === undefined) return null
@@ -235,7 +237,7 @@ export type RoundSize = { readonly transactions: number; readonly changes: numbe
 /** How large the round was whose intent is stored. By itself: a server may still have the tables of a version without it, and others than movers read the rest. */
 export async function readRound(conn: Connection, streamUid: string, targetUid: string): Promise<RoundSize> {
   const [row] = await conn.allText(
-    `SELECT round_transactions, round_changes FROM ${moveSchema}.move_stream WHERE ${streamWhere(streamUid, targetUid)}`,
+    `SELECT round_transactions, round_changes FROM ${moveSchema}.move_stream WHERE ${streamWhere({ streamUid, targetUid })}`,
   )
   const changes = row?.round_changes ?? null
   return { transactions: Number(row?.round_transactions ?? 0), changes: changes === null ? null : Number(changes) }
@@ -282,7 +284,7 @@ export type CopyWork = {
 
 export async function readChunks(conn: Connection, streamUid: string, targetUid: string): Promise<ChunkRow[]> {
   const rows = await conn.all(
-    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count, chunk_count, rows_read, rows_redone FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)}`,
+    `SELECT table_name, COALESCE(first_path, path) AS first_path, path, lo, hi, row_count, byte_count, chunk_count, rows_read, rows_redone FROM ${moveSchema}.move_chunk WHERE ${streamWhere({ streamUid, targetUid })}`,
   )
   return rows.map((row) => ({
     table: row.table_name?.toString() ?? '',
@@ -305,7 +307,7 @@ export async function readLanded(
 ): Promise<Map<string, { rows: number; bytes: number; chunks: number }>> {
   const rows = await conn.all(
     `SELECT table_name, SUM(row_count) AS row_count, SUM(byte_count) AS byte_count, SUM(chunk_count) AS chunk_count
-    FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)} GROUP BY table_name`,
+    FROM ${moveSchema}.move_chunk WHERE ${streamWhere({ streamUid, targetUid })} GROUP BY table_name`,
   )
   const number = (value: Buffer | null | undefined): number => Number(value?.toString() ?? 0)
   return new Map(
@@ -330,18 +332,18 @@ function parseBound(bytes: Buffer | null): string[] | null {
 export const applierSql = {
   /** First in every applier transaction (PROTOCOLS 1.7, 1.8): must match one row, or the transaction is rolled back. `n` makes it an event. */
   guard: (streamUid: string, targetUid: string, lane: number, epoch: number): string =>
-    `UPDATE ${moveSchema}.move_applier SET n = n + 1 WHERE ${streamWhere(streamUid, targetUid)} AND lane = ${lane} AND epoch = ${epoch} AND state = 'running'`,
+    `UPDATE ${moveSchema}.move_applier SET n = n + 1 WHERE ${streamWhere({ streamUid, targetUid })} AND lane = ${lane} AND epoch = ${epoch} AND state = 'running'`,
   position: (
     streamUid: string,
     targetUid: string,
     at: { position: string; marker: number; groups: number; controlMarker: number },
   ): string =>
-    `UPDATE ${moveSchema}.move_stream SET position = ${quoteString(at.position)}, at_marker = ${at.marker}, at_groups = ${at.groups}, control_marker = ${at.controlMarker} WHERE ${streamWhere(streamUid, targetUid)}`,
+    `UPDATE ${moveSchema}.move_stream SET position = ${quoteString(at.position)}, at_marker = ${at.marker}, at_groups = ${at.groups}, control_marker = ${at.controlMarker} WHERE ${streamWhere({ streamUid, targetUid })}`,
   /** `round`: null: it is not one round that goes there. */
   intent: (streamUid: string, targetUid: string, to: Coordinate, round: RoundSize | null): string =>
-    `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups}${round === null ? '' : `, round_transactions = ${round.transactions}, round_changes = ${round.changes ?? 'NULL'}`} WHERE ${streamWhere(streamUid, targetUid)}`,
+    `UPDATE ${moveSchema}.move_stream SET intent_marker = ${to.marker}, intent_groups = ${to.groups}${round === null ? '' : `, round_transactions = ${round.transactions}, round_changes = ${round.changes ?? 'NULL'}`} WHERE ${streamWhere({ streamUid, targetUid })}`,
   copyState: (streamUid: string, targetUid: string, state: 'done'): string =>
-    `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere(streamUid, targetUid)}`,
+    `UPDATE ${moveSchema}.move_stream SET copy_state = '${state}' WHERE ${streamWhere({ streamUid, targetUid })}`,
   chunks: (streamUid: string, targetUid: string, workflowUid: string, chunks: readonly ChunkRow[]): string =>
     `INSERT INTO ${moveSchema}.move_chunk (stream_uid, target_uid, table_name, path, workflow_uid, lo, hi, row_count, byte_count, first_path, rows_read, rows_redone, chunk_count) VALUES ${chunks
       .map(
@@ -351,5 +353,5 @@ export const applierSql = {
       .join(', ')}`,
   /** Ranges that another takes the place of: goes with its INSERT. */
   withoutChunks: (streamUid: string, targetUid: string, table: string, paths: readonly string[]): string =>
-    `DELETE FROM ${moveSchema}.move_chunk WHERE ${streamWhere(streamUid, targetUid)} AND table_name = ${quoteString(table)} AND path IN (${paths.map(quoteString).join(', ')})`,
+    `DELETE FROM ${moveSchema}.move_chunk WHERE ${streamWhere({ streamUid, targetUid })} AND table_name = ${quoteString(table)} AND path IN (${paths.map(quoteString).join(', ')})`,
 } as const

@@ -17,7 +17,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { Waiting } from './applier-options.ts'
 import { noFailpoints, type Failpoints } from './crash-points.ts'
 import { moveErrors } from './errors.ts'
-import { firstOwnLane, moveSchema } from './tables.ts'
+import { firstOwnLane, moveSchema, streamWhere } from './tables.ts'
 
 export type StreamOnTarget = { streamUid: string; targetUid: string; workflowUid: string; direction: string }
 
@@ -135,11 +135,6 @@ export function enterDdlSession(on: StreamOnTarget, epoch: number, session: numb
 export async function endEpoch(conn: Connection, on: StreamOnTarget, epoch: number): Promise<void> {
   await conn.query(`UPDATE ${moveSchema}.move_applier SET state = 'stopped', n = n + 1 WHERE ${streamWhere(on)} AND epoch = ${epoch}`)
   await conn.query('COMMIT')
-}
-
-/** Rows of our tables that are of this stream on this target. */
-export function streamWhere(on: StreamOnTarget): string {
-  return `stream_uid = ${quoteString(on.streamUid)} AND target_uid = ${quoteString(on.targetUid)}`
 }
 
 /**

@@ -30,7 +30,7 @@ import type { Lane } from './lane.ts'
 import { changeBytes, rowLiteral, rowText, type Change } from './pending.ts'
 import { seenBy, seenSql } from './seen.ts'
 import type { TablePlan } from './table-plan.ts'
-import { compareCoordinates, moveSchema, type Coordinate } from './tables.ts'
+import { compareCoordinates, moveSchema, streamWhere, type Coordinate } from './tables.ts'
 
 export type AddressedChange = { target: number; change: Change }
 
@@ -127,7 +127,7 @@ export class TargetXaStore implements XaStore {
     const { targets, streamUid, workflowUid } = this.#options
     const on = targets[number]
     if (on === undefined) return
-    const read = seenSql({ streamUid, targetUid: on.uid, workflowUid }, seenBy.tail, this.#options.read())
+    const read = this.#seen(on.uid, this.#options.read())
     let statements = [read]
     if (part === 0) statements.push(`DELETE FROM ${moveSchema}.move_xa WHERE ${this.#where(on.uid, xid)} AND ${preparedAt(place)}`)
     const names = [streamUid, on.uid, xid].map(quoteString).join(', ')
@@ -176,9 +176,8 @@ export class TargetXaStore implements XaStore {
     if (this.#options.proof === 'recover' && this.#options.copying()) {
       const mark = (uid: string): string =>
         `UPDATE ${moveSchema}.move_xa SET committed = 1 WHERE ${this.#where(uid, xid)} AND ${preparedAt(place)}`
-      const { streamUid, workflowUid } = this.#options
-      const read = (uid: string): string => seenSql({ streamUid, targetUid: uid, workflowUid }, seenBy.tail, this.#options.read())
-      await Promise.all(targets.map(({ uid, lane }) => lane.transaction([read(uid), mark(uid)])))
+      const read = this.#options.read()
+      await Promise.all(targets.map(({ uid, lane }) => lane.transaction([this.#seen(uid, read), mark(uid)])))
       await this.#options.failpoints.hit('xa.marked')
     }
     this.#done.push({ xid, at: place, ordinal: null, earlier: false, proven: this.#options.proof === 'marker' })
@@ -195,7 +194,7 @@ export class TargetXaStore implements XaStore {
     const noted = new Set<string>()
     for (const [target, { uid, lane }] of targets.entries()) {
       const rows = await lane.read(
-        `SELECT DISTINCT xid, at_marker, at_groups FROM ${moveSchema}.move_xa WHERE stream_uid = ${quoteString(streamUid)} AND target_uid = ${quoteString(uid)} AND committed = 1`,
+        `SELECT DISTINCT xid, at_marker, at_groups FROM ${moveSchema}.move_xa WHERE ${streamWhere({ streamUid, targetUid: uid })} AND committed = 1`,
       )
       for (const row of rows) {
         const [xid, at] = [row.xid?.toString() ?? '', placeOf(row)]
@@ -291,14 +290,19 @@ export class TargetXaStore implements XaStore {
   }
 
   async torn(xid: string, at: Coordinate): Promise<void> {
-    await Promise.all(this.#options.targets.map((target) => this.#remove(target, [{ xid, at }], this.#options.read())))
+    const read = this.#options.read()
+    await Promise.all(this.#options.targets.map((target) => this.#remove(target, [{ xid, at }], read)))
+  }
+
+  #seen(targetUid: string, read: string): string {
+    const { streamUid, workflowUid } = this.#options
+    return seenSql({ streamUid, targetUid, workflowUid }, seenBy.tail, read)
   }
 
   /** `read`: by what they are not needed any more; null: by what every target has stored. */
   async #remove({ uid, lane }: OnTarget, prepared: readonly { xid: string; at: Coordinate }[], read: string | null): Promise<void> {
-    const { streamUid, workflowUid } = this.#options
     const which = prepared.map(({ xid, at }) => `(${this.#where(uid, xid)} AND ${preparedAt(at)})`)
-    const seen = read === null ? [] : [seenSql({ streamUid, targetUid: uid, workflowUid }, seenBy.tail, read)]
+    const seen = read === null ? [] : [this.#seen(uid, read)]
     await lane.transaction([...seen, `DELETE FROM ${moveSchema}.move_xa WHERE ${which.join(' OR ')}`])
   }
 
@@ -313,7 +317,7 @@ export class TargetXaStore implements XaStore {
   }
 
   #where(targetUid: string, xid: string): string {
-    return `stream_uid = ${quoteString(this.#options.streamUid)} AND target_uid = ${quoteString(targetUid)} AND xid = ${quoteString(xid)}`
+    return `${streamWhere({ streamUid: this.#options.streamUid, targetUid })} AND xid = ${quoteString(xid)}`
   }
 }
 

@@ -18,10 +18,9 @@ import { connectWriter } from '../move/access.ts'
 import { Lane } from '../move/lane.ts'
 import { RowEncoder } from '../move/row-encoder.ts'
 import { asBytes, insertHead } from '../move/statements.ts'
-import { applierSql, moveSchema } from '../move/tables.ts'
+import { applierSql, moveSchema, streamWhere } from '../move/tables.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { quoteString } from '../sql/quote.ts'
 import type { ShardRef, StreamRecord } from '../topology/records.ts'
 import type { Comparison, Side } from './comparison.ts'
 import { shardsOf } from './groups.ts'
@@ -64,7 +63,7 @@ export class TargetRepair implements Repair, AsyncDisposable {
       targets.map(async (side) => {
         const stream = group.streams.find((candidate) => candidate.targets.some(({ uid }) => uid === side.ref.uid))
         if (stream === undefined) return null
-        const where = `stream_uid = ${quoteString(stream.uid)} AND target_uid = ${quoteString(side.ref.uid)} AND lane = 0 AND state = 'running'`
+        const where = `${streamWhere({ streamUid: stream.uid, targetUid: side.ref.uid })} AND lane = 0 AND state = 'running'`
         const epoch = await this.#sessions.reader(side.ref.serverId, (conn) =>
           conn.value(`SELECT epoch FROM ${moveSchema}.move_applier WHERE ${where}`),
         )

@@ -46,7 +46,7 @@ export const failoverMutations: readonly Mutation[] = [
   {
     rule: '1.10 nor is such a replica made the primary',
     file: 'src/change/set-primary.ts',
-    edits: [['{ stored, seen })', '{ stored, seen: [] })']],
+    edits: [[', shown)', ', { ...shown, seen: [] })']],
     test: 'src/change/replicas.db.test.ts',
     name: 'a replica that misses what a stream has read is refused, though the old primary is given up',
     fails: /./,
