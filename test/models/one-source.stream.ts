@@ -2,9 +2,7 @@
  * The stream of the model of one source (`one-source.model.ts`), which dies and begins again at what its targets have stored: the engine's own `TailConsumer`, `Router`, `TouchedKeys` and, for each target, `TargetApplier`.
  * What is modelled is who reads ranges between two markers, and what a run finds stored.
  */
-import type { Chunk } from '../../src/move/chunk.ts'
 import { positionText } from '../../src/binlog/position-text.ts'
-import { noFailpoints } from '../../src/move/crash-points.ts'
 import { TargetShare } from '../../src/move/exclusion.ts'
 import { landingSize } from '../../src/move/landing.ts'
 import type { Stamp } from '../../src/move/pending.ts'
@@ -21,7 +19,8 @@ import { TouchedKeys } from '../../src/move/touched.ts'
 import { chunkOf, equated, modelTable, type FakeTarget, type TestCoordinate } from './fake-target.ts'
 import { batchOf, LoggedTail, markerStream, type LoggedGroup, type LoggedSource } from './one-source.source.ts'
 import type { Random } from './random.ts'
-import { Died, modelClock, modelLane, pause, type Stored } from './streams.lane.ts'
+import { land, readBetweenMarkers, throwAway, writeMarker, writeMarkers, type Copying } from './streams.copy.ts'
+import { applierOptions, applierStart, Died, modelClock, pause, type Stored } from './streams.lane.ts'
 
 export type OneTarget = { readonly number: number; readonly table: FakeTarget; readonly stored: Stored }
 
@@ -56,13 +55,9 @@ export function targetsOfShardKeys(targets: number): readonly number[] {
   return [...new Router(shardsOf[targets] ?? []).route(new RowEncoder(modelTable, 'ordinal'), batchOf(rows))]
 }
 
-type Life = {
-  readonly ending: AbortController
-  readonly appliers: readonly TargetApplier[]
+type Life = Copying & {
   readonly consumer: TailConsumer
   readonly tail: LoggedTail
-  readonly touched: TouchedKeys<TablePlan>
-  readonly open: Set<Chunk>
   /** Behind a statement nothing lands that was read before it. */
   landingsOver: boolean
 }
@@ -89,8 +84,8 @@ export class OneSourceStream {
     const life = this.#begin()
     this.#life = life
     const { signal } = life.ending
-    const tasks = [...life.appliers.map((target) => target.run(signal)), life.consumer.run(life.tail.asTail(signal), signal)]
-    tasks.push(this.#markers(signal))
+    const tasks = [...life.targets.map((target) => target.run(signal)), life.consumer.run(life.tail.asTail(signal), signal)]
+    tasks.push(writeMarkers(this.#world.source, signal))
     if (!this.copied) tasks.push(this.#copy(life))
     for (const task of tasks)
       task.catch((error: unknown) => {
@@ -109,19 +104,19 @@ export class OneSourceStream {
 
   /** X, of the run that is on. */
   appliedAt(number: number): TestCoordinate {
-    return this.#life?.appliers[number]?.applied ?? { marker: 0, groups: 0 }
+    return this.#life?.targets[number]?.applied ?? { marker: 0, groups: 0 }
   }
 
   get isUp(): boolean {
     const { source } = this.#world
     const last = source.log.findLast(({ kind }) => kind === 'rows' || kind === 'statement')
     if (this.#life === null || !this.copied) return false
-    return this.#life.appliers.every((one) => one.whole && (last === undefined || compareCoordinates(one.applied, last.at) >= 0))
+    return this.#life.targets.every((one) => one.whole && (last === undefined || compareCoordinates(one.applied, last.at) >= 0))
   }
 
   told(): string {
     const landed = this.copied ? 'copied' : this.#world.targets.map(({ stored }) => [...stored.landed].join()).join(' and ')
-    const appliers = this.#life?.appliers.map((target) => JSON.stringify(target.standing()))
+    const appliers = this.#life?.targets.map((target) => JSON.stringify(target.standing()))
     return `landed ${landed}; the tail was given ${this.given} of ${this.#world.source.log.length}; ${appliers?.join('; ')}`
   }
 
@@ -168,54 +163,35 @@ export class OneSourceStream {
       heldBytesMax: () => 2 * pendingBytesMax * targets.length,
     }
     const consumer = new TailConsumer(options, start)
-    const made: Life = { ending, appliers, consumer, tail, touched, open: new Set(), landingsOver: false }
+    const made: Life = { ending, targets: appliers, consumer, tail, touched, open: new Set(), landingsOver: false }
     return made
   }
 
   #applier(target: OneTarget, start: Stamp, signal: AbortSignal, life: () => Life): TargetApplier {
-    const { random, targets, lanes, pendingBytesMax, oneLaneChangesMax, onBoundary, say, nowMs, pressing } = this.#world
-    const { number, stored, table } = target
-    const ended = (chunk: Chunk): void => void chunk.remaining--
-    // Made within `life`.
-    const touched = { setsSince: (of: TablePlan, since: number) => life().touched.setsSince(of, since) } as TouchedKeys<TablePlan>
+    const { random, source, targets, onBoundary, say, nowMs, pressing } = this.#world
+    const { number, stored } = target
     return new TargetApplier(
       {
-        number,
+        ...applierOptions(this.#world, target, () => life().touched, signal),
         streamUid: 'f',
-        targetUid: `t${number}`,
-        workflowUid: 'w',
-        shard: String(number),
-        schema: 't',
         mode: 'one-source',
-        lanes: Array.from({ length: lanes }, () => modelLane(random, stored, table, signal)),
-        touched,
-        clock: modelClock(this.#world),
-        failpoints: noFailpoints,
         latest: () => life().consumer.latest,
-        writeMarker: () => this.#marker(signal),
+        writeMarker: () => writeMarker(source, random, signal),
         read: () => life().consumer.read,
         sourcePosition: () => Promise.resolve(life().consumer.read),
         onApplied: (applier) => {
           if (!signal.aborted && applier.whole) onBoundary(target, applier.applied, true)
         },
         onLanded: (chunk, applier) => {
-          ended(chunk)
+          chunk.remaining--
           say(`${nowMs()} target ${number}: range ${chunk.completes?.path} landed at ${applier.applied.marker}/${applier.applied.groups}`)
           if (life().landingsOver) this.failure ??= new Error('a chunk that was read before a statement landed behind it')
           else if (!signal.aborted) onBoundary(target, applier.applied, false)
         },
-        onThrownAway: ended,
-        work: () => ({ rowsRead: 0, rowsRedone: 0 }),
-        fold: () => null,
         landings: () => ({ size: landingSize(targets.length), pressing: random.chance(pressing) }),
-        beforeRound: () => pause(random, signal),
         exclusion: new TargetShare(new Set()),
-        pendingBytesMax: () => pendingBytesMax,
-        oneLaneChangesMax,
-        packetMax: 1 << 20,
-        bulkLoad: false,
       },
-      { applied: start, intent: compareCoordinates(stored.intent, stored.at) > 0 ? stored.intent : stored.at, stoodAt: stored.at },
+      applierStart(start, stored),
     )
   }
 
@@ -225,7 +201,7 @@ export class OneSourceStream {
     const { signal } = life.ending
     if (this.#passed.has(group)) return 'pass'
     await life.consumer.drain(signal)
-    await Promise.all(life.appliers.map((target) => target.holdLandings(signal)))
+    await Promise.all(life.targets.map((target) => target.holdLandings(signal)))
     life.landingsOver = true
     // It is executed meanwhile.
     await new Promise((resolve) => setTimeout(resolve, random.pick([0, 20, 200])))
@@ -235,22 +211,10 @@ export class OneSourceStream {
     throw new Died()
   }
 
-  async #markers(signal: AbortSignal): Promise<void> {
-    while (!signal.aborted) {
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      if (!signal.aborted) this.#world.source.marker()
-    }
-  }
-
-  async #marker(signal: AbortSignal): Promise<number> {
-    await pause(this.#world.random, signal)
-    return this.#world.source.marker()
-  }
-
   // ---- the copy ----
 
   async #copy(life: Life): Promise<void> {
-    const { ranges, targets, random } = this.#world
+    const { ranges, targets, random, throwsAway } = this.#world
     const { signal } = life.ending
     const lacking = (path: number): number[] => targets.filter(({ stored }) => !stored.landed.has(path)).map(({ number }) => number)
     const reading = new Set<number>()
@@ -264,7 +228,7 @@ export class OneSourceStream {
         reading.delete(path)
       }
     }
-    void this.#throwAway(life)
+    if (throwsAway) void throwAway(life, random, { everyMs: 40, chance: 0.2 })
     await Promise.all(Array.from({ length: random.pick([1, 2, 3]) }, reader))
     if (signal.aborted) throw new Died()
     // Unique keys that waited for the rows (1.12).
@@ -272,33 +236,16 @@ export class OneSourceStream {
     this.copied = true
   }
 
-  async #throwAway({ touched, open, appliers, ending: { signal } }: Life): Promise<void> {
-    const { random, throwsAway } = this.#world
-    while (throwsAway && !signal.aborted) {
-      await new Promise((resolve) => setTimeout(resolve, 40))
-      for (const chunk of open) {
-        if (signal.aborted || chunk.generation === null || !random.chance(0.2)) continue
-        touched.release(chunk.generation)
-        chunk.generation = null
-        for (const target of appliers) if (target.withdraw(chunk)) chunk.remaining--
-      }
-    }
-  }
-
-  async #read({ touched, open, appliers, ending: { signal } }: Life, path: number, lacking: readonly number[]): Promise<void> {
+  async #read(life: Life, path: number, lacking: readonly number[]): Promise<void> {
     const { ranges, targets, nowMs, random, copyMs, source } = this.#world
     const late = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, random.below(1 + copyMs)))
     await late()
-    // As `markers.ts`: the generation begins before the marker is sent.
-    await pause(random, signal)
-    const generation = touched.begin(source.last.marker + 1)
-    await this.#marker(signal)
-    await pause(random, signal)
-    const rows = [...source.visible.values()].filter(({ key }) => ranges[path]?.includes(equated(key)))
-    const highMarker = await this.#marker(signal)
+    const { rows, generation, highMarker } = await readBetweenMarkers(life, random, source, () =>
+      [...source.visible.values()].filter(({ key }) => ranges[path]?.includes(equated(key))),
+    )
     // Its rows may take their time.
     if (random.chance(0.3)) await late()
-    if (signal.aborted) throw new Died()
+    if (life.ending.signal.aborted) throw new Died()
     const chunk = chunkOf(rows, {
       mode: 'one-source',
       targets: targets.length,
@@ -308,11 +255,6 @@ export class OneSourceStream {
       readAtMs: nowMs(),
       path: String(path),
     })
-    chunk.remaining = lacking.length
-    open.add(chunk)
-    for (const number of lacking) appliers[number]?.addChunk(chunk)
-    while (chunk.remaining > 0) await pause(random, signal)
-    open.delete(chunk)
-    if (chunk.generation !== null) touched.release(chunk.generation)
+    await land(life, random, chunk, lacking)
   }
 }

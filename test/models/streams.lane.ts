@@ -1,9 +1,14 @@
 /** A writer on a target of the model of merges (`streams.model.ts`), in the model's time: what is stored there of its stream, and death. */
 import { statementText, type Statement, type StatementBytes } from '../../src/mysql/statement.ts'
 import type { Clock } from '../../src/base/clock.ts'
+import { noFailpoints } from '../../src/move/crash-points.ts'
 import { HeldStore } from '../../src/move/held-store.ts'
 import type { Collided, Lane } from '../../src/move/lane.ts'
 import type { Change, Stamp } from '../../src/move/pending.ts'
+import { compareCoordinates } from '../../src/move/tables.ts'
+import type { TablePlan } from '../../src/move/table-plan.ts'
+import type { TargetApplier } from '../../src/move/target-applier.ts'
+import type { TouchedKeys } from '../../src/move/touched.ts'
 import { ServerError } from '../../src/mysql/errors.ts'
 import { Collision, modelTable, type FakeTarget, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
@@ -62,6 +67,47 @@ export function modelLane(random: Random, stored: Stored, table: FakeTarget, sig
 export async function pause(random: Random, signal: AbortSignal): Promise<void> {
   await new Promise((resolve) => setTimeout(resolve, random.below(3)))
   if (signal.aborted) throw new Died()
+}
+
+type Appliers = {
+  readonly random: Random
+  readonly nowMs: () => number
+  readonly lanes: number
+  readonly pendingBytesMax: number
+  readonly oneLaneChangesMax: number
+}
+
+/** What any applier has, of a model's stream. `touched`: of its run, made after the applier. */
+export function applierOptions(
+  { random, nowMs, lanes, pendingBytesMax, oneLaneChangesMax }: Appliers,
+  { number, stored, table }: { readonly number: number; readonly stored: Stored; readonly table: FakeTarget },
+  touched: () => TouchedKeys<TablePlan>,
+  signal: AbortSignal,
+) {
+  return {
+    number,
+    targetUid: `t${number}`,
+    workflowUid: 'w',
+    shard: String(number),
+    schema: 't',
+    lanes: Array.from({ length: lanes }, () => modelLane(random, stored, table, signal)),
+    touched: { setsSince: (of: TablePlan, since: number) => touched().setsSince(of, since) } as TouchedKeys<TablePlan>,
+    clock: modelClock({ random, nowMs }),
+    failpoints: noFailpoints,
+    onThrownAway: (chunk) => void chunk.remaining--,
+    work: () => ({ rowsRead: 0, rowsRedone: 0 }),
+    fold: () => null,
+    beforeRound: () => pause(random, signal),
+    pendingBytesMax: () => pendingBytesMax,
+    oneLaneChangesMax,
+    packetMax: 1 << 20,
+    bulkLoad: false,
+  } satisfies Partial<ConstructorParameters<typeof TargetApplier>[0]>
+}
+
+/** Where it begins again: at what is stored, or at the intent beyond it. */
+export function applierStart(applied: Stamp, { at, intent }: Stored): { applied: Stamp; intent: TestCoordinate; stoodAt: TestCoordinate } {
+  return { applied, intent: compareCoordinates(intent, at) > 0 ? intent : at, stoodAt: at }
 }
 
 /** Positions are of no account here. */

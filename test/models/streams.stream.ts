@@ -3,8 +3,6 @@
  * while a target is full (`tail-room.ts`); at a statement it waits for all to be applied, and asks the source for rows held back (docs/decisions/025); the copy reads a range between two markers, and again what was thrown away.
  */
 import type { Clock } from '../../src/base/clock.ts'
-import type { Chunk } from '../../src/move/chunk.ts'
-import { noFailpoints } from '../../src/move/crash-points.ts'
 import { Doing } from '../../src/move/doing.ts'
 import type { TargetShare } from '../../src/move/exclusion.ts'
 import { HeldRoom, type HeldRoomSteps } from '../../src/move/held-room.ts'
@@ -14,11 +12,21 @@ import { tailRoom } from '../../src/move/tail-room.ts'
 import { TargetApplier } from '../../src/move/target-applier.ts'
 import { compareCoordinates } from '../../src/move/tables.ts'
 import { stampOf } from '../../src/move/testkit/samples.ts'
-import type { TablePlan } from '../../src/move/table-plan.ts'
 import { TouchedKeys } from '../../src/move/touched.ts'
 import { changeOf, chunkOf, rowText, type FakeTarget, type ModelRow, type TestCoordinate } from './fake-target.ts'
 import type { Random } from './random.ts'
-import { Died, heldBefore, modelClock, modelLane, modelReads, pause, type HeldBefore, type Stored } from './streams.lane.ts'
+import { land, readBetweenMarkers, throwAway, writeMarker, writeMarkers, type Copying } from './streams.copy.ts'
+import {
+  applierOptions,
+  applierStart,
+  Died,
+  heldBefore,
+  modelClock,
+  modelReads,
+  pause,
+  type HeldBefore,
+  type Stored,
+} from './streams.lane.ts'
 import type { Group, ModelSource } from './streams.source.ts'
 
 export type ModelTarget = { readonly number: number; readonly table: FakeTarget; readonly share: TargetShare }
@@ -50,12 +58,8 @@ export type StreamsWorld = {
   readonly onWhole: (stream: ModelStream, target: number, at: TestCoordinate) => void
 }
 
-type Life = {
-  readonly targets: readonly TargetApplier[]
+type Life = Copying & {
   readonly stoodAt: readonly TestCoordinate[]
-  readonly touched: TouchedKeys<TablePlan>
-  readonly ending: AbortController
-  readonly open: Set<Chunk>
   readonly tail: Doing
   latest: Stamp
   read: number
@@ -134,7 +138,7 @@ export class ModelStream {
       if (this.copied) share.alreadyCopied(this.uid)
       this.#leave.push(share.join(this.uid, { passMarker, standAtMarker, readMarker, onWaiting: () => undefined }))
     }
-    const tasks = [...life.targets.map((target) => target.run(ending.signal)), this.#tail(life), this.#markers(life)]
+    const tasks = [...life.targets.map((target) => target.run(ending.signal)), this.#tail(life), writeMarkers(this.source, ending.signal)]
     if (!this.copied) tasks.push(this.#copy(life, random.pick([1, 2])))
     for (const task of tasks)
       task.catch((error: unknown) => {
@@ -255,16 +259,8 @@ export class ModelStream {
     this.begin()
   }
 
-  async #markers({ ending: { signal } }: Life): Promise<void> {
-    while (!signal.aborted) {
-      await new Promise((resolve) => setTimeout(resolve, 300))
-      if (!signal.aborted) this.source.marker()
-    }
-  }
-
-  async #marker(signal: AbortSignal): Promise<number> {
-    await this.#pause(signal)
-    return this.source.marker()
+  #marker(signal: AbortSignal): Promise<number> {
+    return writeMarker(this.source, this.#world.random, signal)
   }
 
   // ---- the copy ----
@@ -284,18 +280,7 @@ export class ModelStream {
         reading.delete(path)
       }
     }
-    const thrower = async (): Promise<void> => {
-      while (throwsAway && !signal.aborted) {
-        await new Promise((resolve) => setTimeout(resolve, 200))
-        for (const chunk of life.open) {
-          if (signal.aborted || chunk.generation === null || !random.chance(0.1)) continue
-          life.touched.release(chunk.generation)
-          chunk.generation = null
-          for (const target of life.targets) if (target.withdraw(chunk)) chunk.remaining--
-        }
-      }
-    }
-    void thrower()
+    if (throwsAway) void throwAway(life, random, { everyMs: 200, chance: 0.1 })
     await Promise.all(Array.from({ length: readers }, reader))
     for (const { share, table } of targets) {
       const rebuild = async (): Promise<string | null> => {
@@ -313,16 +298,10 @@ export class ModelStream {
 
   async #read(life: Life, path: number, lacking: readonly number[]): Promise<void> {
     const { ranges, targets, targetOf, nowMs, random, copyMs } = this.#world
-    const { touched, ending, open } = life
-    const { signal } = ending
     await new Promise((resolve) => setTimeout(resolve, random.below(1 + copyMs)))
-    // As `markers.ts`: the generation begins before the marker is sent.
-    await this.#pause(signal)
-    const generation = touched.begin(this.source.last.marker + 1)
-    await this.#marker(signal)
-    await this.#pause(signal)
-    const rows = ranges[path]!.map((key) => this.source.rows.get(key)).filter((row) => row !== undefined)
-    const highMarker = await this.#marker(signal)
+    const { rows, generation, highMarker } = await readBetweenMarkers(life, random, this.source, () =>
+      ranges[path]!.map((key) => this.source.rows.get(key)).filter((row) => row !== undefined),
+    )
     const chunk = chunkOf(rows, {
       mode: 'several-sources',
       targets: targets.length,
@@ -332,12 +311,7 @@ export class ModelStream {
       readAtMs: nowMs(),
       path: String(path),
     })
-    chunk.remaining = lacking.length
-    open.add(chunk)
-    for (const number of lacking) life.targets[number]?.addChunk(chunk)
-    while (chunk.remaining > 0) await this.#pause(signal)
-    open.delete(chunk)
-    if (chunk.generation !== null) touched.release(chunk.generation)
+    await land(life, random, chunk, lacking)
   }
 
   // ---- a target ----
@@ -348,44 +322,25 @@ export class ModelStream {
     signal: AbortSignal,
     life: () => Life,
   ): TargetApplier {
-    const { lanes, pendingBytesMax, oneLaneChangesMax, heldRoom, keepsHeld, onWhole } = this.#world
-    const { at, intent } = this.stored[number]!
-    const ended = (chunk: Chunk): void => void chunk.remaining--
-    // Made within `life`, which holds its touched keys: they are asked for later.
-    const touched = { setsSince: (of: TablePlan, since: number) => life().touched.setsSince(of, since) } as TouchedKeys<TablePlan>
+    const { random, heldRoom, keepsHeld, onWhole } = this.#world
+    const stored = this.stored[number]!
     return new TargetApplier(
       {
-        number,
+        ...applierOptions(this.#world, { number, stored, table }, () => life().touched, signal),
         streamUid: this.uid,
-        targetUid: `t${number}`,
-        workflowUid: 'w',
-        shard: String(number),
-        schema: 't',
         mode: 'several-sources',
-        lanes: Array.from({ length: lanes }, () => modelLane(this.#world.random, this.stored[number]!, table, signal)),
-        touched,
-        clock: this.#clock(),
-        failpoints: noFailpoints,
         latest: () => life().latest,
-        writeMarker: () => this.#marker(signal),
+        writeMarker: () => writeMarker(this.source, random, signal),
         ...modelReads(() => life().latest),
         onApplied: (target) => {
           if (!signal.aborted && target.whole) onWhole(this, number, target.applied)
         },
-        onLanded: ended,
-        onThrownAway: ended,
-        work: () => ({ rowsRead: 0, rowsRedone: 0 }),
-        fold: () => null,
+        onLanded: (chunk) => void chunk.remaining--,
         landings: () => ({ size: landingSize(1), pressing: false }),
-        beforeRound: () => this.#pause(signal),
         exclusion: share,
-        pendingBytesMax: () => pendingBytesMax,
-        oneLaneChangesMax,
-        packetMax: 1 << 20,
-        bulkLoad: false,
         keepsHeld,
       },
-      { applied, intent: compareCoordinates(intent, at) > 0 ? intent : at, stoodAt: at, held },
+      { ...applierStart(applied, stored), held },
       new HeldRoom(this.#clock(), () => 0, heldRoom),
     )
   }
