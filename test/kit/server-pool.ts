@@ -9,8 +9,9 @@ import { freemem } from 'node:os'
 import { join } from 'node:path'
 import { connect } from '../../src/mysql/connect.ts'
 import type { Connection } from '../../src/mysql/connection.ts'
+import { accountText } from '../../src/mysql/flavour/shared.ts'
 import type { LocalServer } from '../../src/local/local-server.ts'
-import { quoteIdentifier } from '../../src/sql/quote.ts'
+import { quoteIdentifier, quoteString } from '../../src/sql/quote.ts'
 
 export type Pooled = { readonly key: string; readonly server: LocalServer; readonly state: string }
 
@@ -29,7 +30,7 @@ export function takeServer(key: string): Pooled | null {
 
 /** Digest of what a test could change for the next one and no clean-up puts back. */
 export async function stateOf(server: LocalServer): Promise<string> {
-  await using connection = await connect({ host: server.host, port: server.port, user: 'root', password: '' })
+  await using connection = await asRoot(server)
   return await digest(connection, server)
 }
 
@@ -43,7 +44,7 @@ export async function giveBack(one: Pooled, end: (server: LocalServer) => Promis
 }
 
 async function clean({ server, state }: Pooled): Promise<boolean> {
-  await using connection = await connect({ host: server.host, port: server.port, user: 'root', password: '' })
+  await using connection = await asRoot(server)
   await killOthers(connection)
   if (!(await isEmpty(connection, 'XA RECOVER'))) return false
   const [tables] = await connection.allText(
@@ -58,10 +59,16 @@ async function clean({ server, state }: Pooled): Promise<boolean> {
   for (const { user, host } of await connection.allText(
     "SELECT User AS user, Host AS host FROM mysql.user WHERE User NOT IN ('root', 'mariadb.sys') AND User NOT LIKE 'mysql.%'",
   ))
-    await connection.query(host === '' ? `DROP ROLE ${literal(user)}` : `DROP USER ${literal(user)}@${literal(host)}`)
+    await connection.query(
+      host === '' ? `DROP ROLE ${quoteString(user ?? '')}` : `DROP USER ${accountText({ user: user ?? '', host: host ?? '' })}`,
+    )
   if ((await digest(connection, server)) === state) return true
   await connection.query(server.flavour === 'mysql' ? 'RESET BINARY LOGS AND GTIDS' : 'RESET MASTER')
   return (await digest(connection, server)) === state
+}
+
+function asRoot({ host, port }: LocalServer): Promise<Connection> {
+  return connect({ host, port, user: 'root', password: '' })
 }
 
 async function killOthers(connection: Connection): Promise<void> {
@@ -129,8 +136,4 @@ async function digest(connection: Connection, server: LocalServer): Promise<stri
 async function isEmpty(connection: Connection, sql: string): Promise<boolean> {
   const answer = await connection.query(sql)
   return answer.kind === 'rows' && answer.rows.length === 0
-}
-
-function literal(text: string | null | undefined): string {
-  return `'${(text ?? '').replace(/[\\']/g, '\\$&')}'`
 }
