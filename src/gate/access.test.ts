@@ -12,6 +12,7 @@ import { saltedPassword } from '../mysql/salted-password.ts'
 import { keys } from '../topology/keys.ts'
 import type { UserRecord } from '../topology/records.ts'
 import type { Gate } from './gate.ts'
+import { failsWith } from './testkit/fails-with.ts'
 import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
 
 const certificates = new Certificates()
@@ -42,12 +43,6 @@ after(async () => {
 const overTls = { ssl: { ca: certificates.ca } }
 const client = (user: string, more: mysql.ConnectionOptions = {}): Promise<mysql.Connection> =>
   mysql.createConnection({ host: '127.0.0.1', port, user, password: 'secret', ...more })
-const failsWith = (promise: Promise<unknown>, errno: number, message = /./): Promise<void> =>
-  assert.rejects(promise, (e: { errno: number; message: string }) => {
-    assert.equal(e.errno, errno, e.message)
-    assert.match(e.message, message)
-    return true
-  })
 const databases = async (c: mysql.Connection): Promise<string[]> =>
   ((await c.query({ sql: 'SHOW DATABASES', rowsAsArray: true }))[0] as string[][]).map(([name]) => name as string)
 

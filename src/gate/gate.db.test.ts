@@ -15,7 +15,9 @@ import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { oneFlavour } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
+import { failsWith } from './testkit/fails-with.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+import { killGateSessions } from './testkit/switching.ts'
 
 /** One unsharded keyspace through the gate, as clients of many kinds use it. */
 const run = promisify(execFile)
@@ -36,11 +38,6 @@ before(async () => {
 after(() => world?.stop())
 
 const client = (options: mysql.ConnectionOptions = {}): Promise<mysql.Connection> => world.client('app', 'app', options)
-const failsWith = (promise: Promise<unknown>, errno: number): Promise<void> =>
-  assert.rejects(promise, (e: { errno: number; message: string }) => {
-    assert.equal(e.errno, errno, e.message)
-    return true
-  })
 const rowsOf = async (c: mysql.Connection, sql: string): Promise<unknown[]> => (await c.query(sql))[0] as unknown[]
 
 test('who may come in: right password, wrong one, unknown user, empty password, unknown keyspace; both plugins', async () => {
@@ -339,8 +336,7 @@ test('more sessions than server connections: they take turns', async () => {
 test('a killed server connection is replaced: reads never see it', async () => {
   const c = await client()
   for (let i = 0; i < 5; i++) {
-    for (const row of await admin.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"))
-      await admin.query(`KILL ${row['id']}`).catch(() => {})
+    await killGateSessions(admin)
     assert.deepEqual(await rowsOf(c, 'SELECT 1 AS one'), [{ one: 1 }])
   }
   await c.end()

@@ -7,6 +7,7 @@ import { mergedQueries, type GateQueries } from '../topology/gate-queries.ts'
 import { keys } from '../topology/keys.ts'
 import type { UserLimits } from '../topology/records.ts'
 import { listRecords } from '../topology/typed.ts'
+import { failsWith } from './testkit/fails-with.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 besideEachOther('limits', (flavour) => {
@@ -38,12 +39,6 @@ besideEachOther('limits', (flavour) => {
   after(() => world?.stop())
 
   const client = (user: string, database: string): Promise<mysql.Connection> => world.client(user, database)
-  const failsWith = (promise: Promise<unknown>, errno: number, message = /./): Promise<void> =>
-    assert.rejects(promise, (e: { errno: number; message: string }) => {
-      assert.equal(e.errno, errno, e.message)
-      assert.match(e.message, message)
-      return true
-    })
 
   for (const database of ['one', 'shop']) {
     test(`an answer beyond a limit of rows or bytes is an error, and the session goes on: ${database}, text and prepared`, async () => {

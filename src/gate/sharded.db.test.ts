@@ -1,88 +1,49 @@
 // long: one pair of servers of each flavour for all
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
-import mysql from 'mysql2/promise'
+import type mysql from 'mysql2/promise'
 import type { Connection } from '../mysql/connection.ts'
-import type { Gate } from './gate.ts'
-import { startMariadb, type TestServer } from './testkit/servers.ts'
-import { addKeyspace, addServer, addUser, MemoryStore, startGate } from './testkit/world.ts'
+import { failsWith } from './testkit/fails-with.ts'
+import { overTwoServers, type OverTwoServers } from './testkit/over-two-servers.ts'
+import { killGateSessions } from './testkit/switching.ts'
 import { noOpenTransactions } from '../../test/kit/open-transactions.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
+import { until } from '../../test/kit/until.ts'
 
 besideEachOther('a keyspace of four shards', (flavour) => {
-  /** Four shards on two servers, a sequence on the first. */
-  let a: TestServer
-  let b: TestServer
+  let world: OverTwoServers
   let onA: Connection
   let onB: Connection
-  const store = new MemoryStore()
-  let gate: Gate
-  let port: number
-  const shards = [
-    { name: '-40', serverId: 's1', schema: 'app_40' },
-    { name: '40-80', serverId: 's1', schema: 'app_40_80' },
-    { name: '80-c0', serverId: 's2', schema: 'app_80_c0' },
-    { name: 'c0-', serverId: 's2', schema: 'app_c0' },
-  ]
 
   before(async () => {
-    ;[a, b] = await Promise.all([startMariadb({}, flavour), startMariadb({}, flavour)])
-    ;[onA, onB] = await Promise.all([a.admin(), b.admin()])
-    for (const s of shards) {
-      const c = s.serverId === 's1' ? onA : onB
-      await c.query(`CREATE DATABASE ${s.schema} CHARACTER SET utf8mb4`)
-      await c.query(`CREATE TABLE ${s.schema}.t (id BIGINT PRIMARY KEY, v VARCHAR(40), n INT) ENGINE=InnoDB`)
-      await c.query(`CREATE TABLE ${s.schema}.o (id BIGINT PRIMARY KEY, owner BIGINT NOT NULL, what VARCHAR(20)) ENGINE=InnoDB`)
-    }
-    await onA.query('CREATE DATABASE ids')
-    await onA.query('CREATE TABLE ids.o_seq (id INT PRIMARY KEY, next_id BIGINT, cache BIGINT)')
-    await onA.query('INSERT INTO ids.o_seq VALUES (0, 100, 10)')
-    await addServer(store, 's1', a.port, flavour)
-    await addServer(store, 's2', b.port, flavour)
-    await addUser(store, 'app', 'secret')
-    await addKeyspace(store, 'ids', [{ name: '-', serverId: 's1', schema: 'ids' }])
-    const vschema = {
-      sharded: true,
-      vindexes: { hash: { type: 'hash' } },
-      tables: {
-        t: { column_vindexes: [{ column: 'id', name: 'hash' }] },
-        o: { column_vindexes: [{ column: 'owner', name: 'hash' }], auto_increment: { column: 'id', sequence: 'ids.o_seq' } },
+    world = await overTwoServers(
+      flavour,
+      {
+        t: { columns: '(id BIGINT PRIMARY KEY, v VARCHAR(40), n INT)', described: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+        o: {
+          columns: '(id BIGINT PRIMARY KEY, owner BIGINT NOT NULL, what VARCHAR(20))',
+          described: {
+            column_vindexes: [{ column: 'owner', name: 'hash' }],
+            auto_increment: { column: 'id', sequence: 'ids.o_seq' },
+          },
+        },
       },
-    }
-    await addKeyspace(store, 'app', shards, { sharded: true, vschema })
-    await addKeyspace(store, 'strict', shards, { sharded: true, vschema, mode: 'single' })
-    ;({ gate, port } = await startGate(store))
+      { app: 'multi', strict: 'single' },
+      { table: 'o_seq', first: 100, cache: 10 },
+    )
+    ;({ onA, onB } = world)
   })
+  after(() => world?.stop())
 
-  after(async () => {
-    await gate?.stop()
-    await Promise.all([onA?.close(), onB?.close()])
-    await Promise.all([a?.stop(), b?.stop()])
-  })
-
-  async function client(database = 'app'): Promise<mysql.Connection> {
-    return await mysql.createConnection({ host: '127.0.0.1', port, user: 'app', password: 'secret', database })
-  }
+  const client = (database?: string): Promise<mysql.Connection> => world.client(database)
+  const clear = (): Promise<void> => world.clear('t')
 
   /** hash(1) … hash(5) stand at 16, 06, 4e, d2, 70: shards 1, 1, 2, 4, 2; hash(6) at f0, hash(10) at 86 … : asked of the shards, not of ourselves. */
   async function where(id: number): Promise<string[]> {
     const found: string[] = []
-    for (const s of shards) {
-      const c = s.serverId === 's1' ? onA : onB
-      if ((await c.value(`SELECT COUNT(*) FROM ${s.schema}.t WHERE id = ${id}`)) === '1') found.push(s.name)
-    }
+    for (const { name, schema, on } of world.shards)
+      if ((await on.value(`SELECT COUNT(*) FROM ${schema}.t WHERE id = ${id}`)) === '1') found.push(name)
     return found
-  }
-
-  const rejectsWith = (promise: Promise<unknown>, errno: number, text?: RegExp): Promise<void> =>
-    assert.rejects(promise, (e: { errno: number; sqlMessage: string }) => {
-      assert.equal(e.errno, errno, e.sqlMessage)
-      if (text !== undefined) assert.match(e.sqlMessage, text)
-      return true
-    })
-
-  async function clear(): Promise<void> {
-    for (const s of shards) await (s.serverId === 's1' ? onA : onB).query(`DELETE FROM ${s.schema}.t`)
   }
 
   test('rows go where Vitess would put them, once each, and come back by key, list and scan', async () => {
@@ -152,11 +113,11 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     const c = await client()
     await c.query("INSERT INTO t VALUES (4, 'there', 0)")
     // 1 and 3 stand on the first server, 4 on the second, where it fails.
-    await rejectsWith(c.query("INSERT INTO t VALUES (1, 'new', 0), (3, 'new', 0), (4, 'new', 0)"), 1062)
+    await failsWith(c.query("INSERT INTO t VALUES (1, 'new', 0), (3, 'new', 0), (4, 'new', 0)"), 1062)
     assert.deepEqual((await c.query('SELECT id FROM t'))[0], [{ id: 4 }])
     await c.beginTransaction()
     await c.query("INSERT INTO t VALUES (2, 'kept', 0)")
-    await rejectsWith(c.query("INSERT INTO t VALUES (1, 'new', 0), (3, 'new', 0), (4, 'new', 0)"), 1062)
+    await failsWith(c.query("INSERT INTO t VALUES (1, 'new', 0), (3, 'new', 0), (4, 'new', 0)"), 1062)
     await c.query("INSERT INTO t VALUES (5, 'kept', 0)")
     await c.commit()
     assert.deepEqual((await c.query('SELECT id FROM t ORDER BY id'))[0], [{ id: 2 }, { id: 4 }, { id: 5 }])
@@ -170,14 +131,14 @@ besideEachOther('a keyspace of four shards', (flavour) => {
       await c.beginTransaction()
       await c.query("INSERT INTO t VALUES (4, 'x', 0)")
       await onB.query('SET GLOBAL read_only = 1')
-      await rejectsWith(c.commit(), 1213, /SW-GATE-207/)
+      await failsWith(c.commit(), 1213, /SW-GATE-207/)
       await onB.query('SET GLOBAL read_only = 0')
       assert.deepEqual(await where(4), [])
       await c.beginTransaction()
       await c.query("INSERT INTO t VALUES (1, 'x', 0)")
       await c.query("INSERT INTO t VALUES (4, 'x', 0)")
       await onB.query('SET GLOBAL read_only = 1')
-      await rejectsWith(c.commit(), 2013, /committed on app\/-40 and not on app\/c0-/)
+      await failsWith(c.commit(), 2013, /committed on app\/-40 and not on app\/c0-/)
       await onB.query('SET GLOBAL read_only = 0')
       assert.deepEqual([await where(1), await where(4)], [['-40'], []])
       await noOpenTransactions(onB, 'no lock is left behind')
@@ -195,9 +156,8 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     await c.beginTransaction()
     await c.query("INSERT INTO t VALUES (1, 'x', 0)")
     await c.query("INSERT INTO t VALUES (4, 'x', 0)")
-    for (const row of await onB.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"))
-      await onB.query(`KILL ${row['id']}`)
-    await rejectsWith(c.query("INSERT INTO t VALUES (4000, 'x', 0), (4, 'y', 0)"), 1213)
+    await killGateSessions(onB)
+    await failsWith(c.query("INSERT INTO t VALUES (4000, 'x', 0), (4, 'y', 0)"), 1213)
     await noOpenTransactions(onA)
     await c.query("INSERT INTO t VALUES (3, 'after', 0)")
     assert.deepEqual((await c.query('SELECT id FROM t'))[0], [{ id: 3 }])
@@ -208,33 +168,20 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     await clear()
     const c = await client()
     await c.query("INSERT INTO t VALUES (4, 'x', 0)")
-    const blocker = await b.admin()
+    const blocker = await world.b.admin()
     await blocker.query('BEGIN')
     await blocker.query('SELECT * FROM app_c0.t WHERE id = 4 FOR UPDATE')
     const update = c.query('UPDATE t SET n = n + 1 WHERE id = 4')
     update.catch(() => {})
-    const id = await waitFor(
-      async () =>
-        (await onB.value("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'UPDATE t SET n%'")) ??
-        undefined,
-    )
+    const running = "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'UPDATE t SET n%'"
+    const id = await until('the update to run', () => onB.value(running), 5_000)
     await onB.query(`KILL ${id}`)
-    await rejectsWith(update, 2013, /SW-GATE-009/)
+    await failsWith(update, 2013, /SW-GATE-009/)
     await blocker.query('ROLLBACK')
     await blocker.close()
     assert.equal(await onB.value('SELECT n FROM app_c0.t WHERE id = 4'), '0')
     await c.end()
   })
-
-  async function waitFor<T>(probe: () => Promise<T | undefined>): Promise<T> {
-    const endMs = Date.now() + 5000
-    for (;;) {
-      const got = await probe()
-      if (got !== undefined) return got
-      if (Date.now() > endMs) throw new Error('waited 5 s')
-      await new Promise((resolve) => setTimeout(resolve, 5))
-    }
-  }
 
   test('mode single: a transaction stays on its shard', async () => {
     await clear()
@@ -242,7 +189,7 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     await c.beginTransaction()
     await c.query("INSERT INTO t VALUES (1, 'x', 0)")
     await c.query("INSERT INTO t VALUES (2, 'x', 0)")
-    await rejectsWith(c.query("INSERT INTO t VALUES (4, 'x', 0)"), 1235, /SW-GATE-201/)
+    await failsWith(c.query("INSERT INTO t VALUES (4, 'x', 0)"), 1235, /SW-GATE-201/)
     await c.commit()
     assert.deepEqual((await c.query('SELECT id FROM t ORDER BY id'))[0], [{ id: 1 }, { id: 2 }])
     await c.end()
@@ -284,8 +231,7 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     })()) as unknown as [[{ c: number; m: number }]]
     assert.equal(prepared.c, 1)
     const all: string[] = []
-    for (const s of shards)
-      all.push(...(await (s.serverId === 's1' ? onA : onB).allText(`SELECT id FROM ${s.schema}.o`)).map((r) => r['id'] ?? ''))
+    for (const { schema, on } of world.shards) all.push(...(await on.allText(`SELECT id FROM ${schema}.o`)).map((r) => r['id'] ?? ''))
     assert.equal(new Set(all).size, all.length)
     assert.equal(all.length, 8 * 15 * 2 + 1)
     assert.ok(Math.min(...ids) >= 100)
@@ -298,17 +244,16 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     const [[{ id }]] = (await c.query('SELECT CONNECTION_ID() AS id')) as unknown as [[{ id: number }]]
     await clear()
     await c.query("INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 0), (3, 'x', 0), (4, 'x', 0)")
-    const here = shards.map((shard) => [shard.schema, shard.serverId === 's1' ? onA : onB] as const)
     for (const on of [onA, onB]) await on.query('BEGIN')
-    for (const [schema, on] of here) await on.query(`SELECT id FROM ${schema}.t FOR UPDATE`)
+    for (const { schema, on } of world.shards) await on.query(`SELECT id FROM ${schema}.t FOR UPDATE`)
     const killed = assert.rejects(c.query('SELECT id FROM t FOR UPDATE'), { errno: 1317 })
     const waiting = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE '%FOR UPDATE'"
     const waits = async (): Promise<number> => Number(await onA.value(waiting)) + Number(await onB.value(waiting))
-    const withRows = (await Promise.all(here.map(([schema, on]) => on.value(`SELECT COUNT(*) > 0 FROM ${schema}.t`)))).filter(
+    const withRows = (await Promise.all(world.shards.map(({ schema, on }) => on.value(`SELECT COUNT(*) > 0 FROM ${schema}.t`)))).filter(
       (n) => n === '1',
     )
     assert.ok(withRows.length > 1)
-    await waitFor(async () => ((await waits()) === withRows.length ? true : undefined))
+    await until('all shards to wait', async () => (await waits()) === withRows.length, 5_000)
     await k.query(`KILL QUERY ${id}`)
     await killed
     assert.equal(await waits(), 0)
@@ -326,14 +271,18 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     await seed.query("INSERT INTO t VALUES (1, 'x', 0), (2, 'x', 0), (3, 'x', 0), (4, 'x', 0)")
     const reader = await client()
     reader.query('SELECT id, SLEEP(30) FROM t').catch(() => {})
-    await waitFor(async () => ((await slow()) > 0 ? true : undefined))
+    await until('the slow one to run', async () => (await slow()) > 0, 5_000)
     reader.destroy()
-    await waitFor(async () => ((await slow()) === 0 ? true : undefined))
+    await until('the slow one to end', async () => (await slow()) === 0, 5_000)
     const writer = await client()
     writer.query('UPDATE t SET n = n + 1 WHERE SLEEP(0.3) = 0').catch(() => {})
-    await waitFor(async () => ((await slow()) > 0 ? true : undefined))
+    await until('the slow one to run', async () => (await slow()) > 0, 5_000)
     writer.destroy()
-    await waitFor(async () => ((await seed.query('SELECT SUM(n) AS n FROM t'))[0] as { n: string }[])[0]?.n === '4' || undefined)
+    await until(
+      'all rows to be written',
+      async () => ((await seed.query('SELECT SUM(n) AS n FROM t'))[0] as { n: string }[])[0]?.n === '4',
+      5_000,
+    )
     await seed.end()
   })
 
@@ -345,7 +294,7 @@ besideEachOther('a keyspace of four shards', (flavour) => {
     await c.query('INSERT INTO t VALUES (1, NULL, 0), (4, NULL, 0)')
     await c.query('UPDATE t SET v = @@session.time_zone')
     assert.deepEqual((await c.query('SELECT "v" FROM t'))[0], [{ v: '+03:00' }, { v: '+03:00' }])
-    await rejectsWith(c.query("SET time_zone = 'nowhere'"), 1298)
+    await failsWith(c.query("SET time_zone = 'nowhere'"), 1298)
     await c.end()
   })
 

@@ -47,6 +47,10 @@ export async function gateRecord(store: Store, id = 'gate-1'): Promise<GateRecor
 async function killClients(c: Connection): Promise<void> {
   const running = "SELECT id FROM information_schema.processlist WHERE user = 'sw_gate' AND command NOT IN ('Sleep', 'Killed')"
   await until('running statements to end', 5000, async () => (await c.allText(running)).length === 0)
+  await killGateSessions(c)
+}
+
+export async function killGateSessions(c: Connection): Promise<void> {
   await kill(c, await c.allText("SELECT id FROM information_schema.processlist WHERE user = 'sw_gate'"))
 }
 
