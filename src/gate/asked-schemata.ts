@@ -10,8 +10,8 @@ import { onServer } from './on-server.ts'
 import type { Relay } from './passthrough.ts'
 import type { Runner } from './runner.ts'
 import { databaseOf } from './schema-names.ts'
-import { listedSessions, readsProcesslist } from './listed-sessions.ts'
-import { namedIn, readsRows, toldSchemata, type ServerColumns } from './schemata.ts'
+import { listedSessions } from './listed-sessions.ts'
+import { namedIn, readsProcesslist, readsRows, toldSchemata, type ServerColumns } from './schemata.ts'
 import { isOfDiagnostics, withValues, type SessionValues } from './session-calls.ts'
 import { parsed, wordAt } from './statement-names.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
@@ -38,13 +38,13 @@ type Asking = {
   readonly runner: Runner
   readonly access: Pick<Access, 'restricted' | 'maySee'>
   readonly values: SessionValues
-  /** It is prepared: another value at each execution is left to those who refuse it. */
-  readonly leaveRowCount: boolean
+  /** What is another value at each execution is left to those who refuse it. */
+  readonly isPrepared: boolean
 }
 
 /** Null: it goes as it is. Errors: SW-GATE-012 it is about several keyspaces, or can't be read. */
 export async function askedSchemata(
-  { core, runner, access, values, leaveRowCount }: Asking,
+  { core, runner, access, values, isPrepared }: Asking,
   relay: Relay,
   sql: Buffer,
   signal: AbortSignal,
@@ -54,7 +54,7 @@ export async function askedSchemata(
   const own = databaseOf({ keyspace: session })
   const visible = (name: string): boolean => isShown(core, access, name)
   const needs = needsOf(() => lexStatement(sql, mode), relay)
-  const calls = relay.sessionCalls.filter((call) => !isOfDiagnostics(call) && !(leaveRowCount && call.what === 'row-count'))
+  const calls = relay.sessionCalls.filter((call) => !isOfDiagnostics(call) && !(isPrepared && call.what === 'row-count'))
   const known = { ...values, keyspace: own }
   const text = calls.length === 0 ? sql : withValues(Buffer.from(sql), lexStatement(sql, mode), calls, known)
   const lexed = lexStatement(text, mode)
@@ -63,7 +63,8 @@ export async function askedSchemata(
     if (!showing.has(wordAt(lexed, 0))) requireAlike(core, access, session)
     return null
   }
-  if (leaveRowCount && readsProcesslist(statement))
+  const listing = readsProcesslist(statement)
+  if (listing && isPrepared)
     throw gateErrors.notForwarded({
       construct: 'information_schema.processlist in a prepared statement',
       reason: "its rows are the gate's sessions, which are others at each execution",
@@ -86,7 +87,7 @@ export async function askedSchemata(
   // Others have used the lexer meanwhile.
   const again = lexStatement(text, mode)
   const all = [...core.watch.view.keyspaces.keys()].filter(visible)
-  const sessions = readsProcesslist(statement) ? listedSessions(core, access.restricted ? values.user : null) : []
+  const sessions = listing ? listedSessions(core, access.restricted ? values.user : null) : []
   const told = toldSchemata(parsed(again) ?? statement, again, columns, { shown, all, mariadb: core.isMariadb, sessions })
   if (told === null && calls.length === 0 && shown === own) return null
   const isElsewhere = target !== session && needs.schemas.length === 0

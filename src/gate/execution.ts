@@ -21,6 +21,7 @@ import { callsStored, rereadable } from './pure-functions.ts'
 import { framedQuery } from './replies.ts'
 import type { Runner } from './runner.ts'
 import type { Scatter } from './scatter.ts'
+import { accountOf } from './session-calls.ts'
 import { refuseOtherLetters, textWay } from './session-charset.ts'
 import { hasMode } from './sql-mode.ts'
 import { lexStrictly, modeOf } from './statement-text.ts'
@@ -204,8 +205,7 @@ export class SessionContext {
       case 'user':
         return textValue(`${this.client.user}@${this.client.address}`)
       case 'current-user':
-        // Accounts of the gate are for every host, as session-calls.ts says too.
-        return textValue(`${this.client.user}@%`)
+        return textValue(accountOf(this.client.user))
       case 'version':
         return textValue(this.core.serverVersion)
       case 'user-variable':

@@ -1,7 +1,5 @@
-/** `information_schema.PROCESSLIST`: the gate's sessions as rows, in the text that a server gets. They are those of SHOW PROCESSLIST, by the numbers that KILL knows. */
-import type { Statement, TableName } from '../sql/ast.ts'
+/** The gate's sessions, by the numbers that KILL knows: for SHOW PROCESSLIST (local.ts), and as rows of `information_schema.PROCESSLIST` in the text that a server gets. */
 import { quoteIdentifier } from '../sql/quote.ts'
-import { walkStatement } from '../sql/walk.ts'
 import type { Core } from './core.ts'
 import { literal } from './session-calls.ts'
 
@@ -21,23 +19,9 @@ export function listedSessions({ sessions, clock }: Core, only: string | null): 
   const nowMs = clock.monotonicMs()
   return [...sessions.values()].flatMap(({ threadId: id, user, host, keyspace, doing }) =>
     only === null || user === only
-      ? [{ id, user, host, keyspace, command: doing.command, ms: Math.max(0, Math.round(nowMs - doing.sinceMs)), text: doing.text }]
+      ? [{ id, user, host, keyspace, command: doing.command, ms: Math.max(0, nowMs - doing.sinceMs), text: doing.text }]
       : [],
   )
-}
-
-export function isProcesslist({ schema, name }: TableName): boolean {
-  return schema !== null && /^information_schema$/i.test(schema.text) && /^processlist$/i.test(name.text)
-}
-
-export function readsProcesslist(statement: Statement): boolean {
-  let reads = false
-  walkStatement(statement.kind === 'explain' ? statement.inner : statement, {
-    table({ table }) {
-      reads ||= isProcesslist(table)
-    },
-  })
-  return reads
 }
 
 /** A query in the place of the table; null: this server has none. What a gate does not know of its sessions is 0. */
@@ -69,7 +53,7 @@ function cellOf({ id, user, host, keyspace, command, ms, text }: ListedSession, 
     case 'TIME':
       return String(Math.round(ms / 1000))
     case 'TIME_MS':
-      return `${ms}.000`
+      return `${Math.round(ms)}.000`
     case 'STATE':
       return "''"
     case 'INFO':

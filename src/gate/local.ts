@@ -6,6 +6,8 @@ import { everyKeyspace, isUnrestricted } from '../topology/user-rights.ts'
 import type { Core } from './core.ts'
 import type { LocalValue } from './passthrough.ts'
 import { matchesLike } from './like.ts'
+import { listedSessions } from './listed-sessions.ts'
+import { accountOf } from './session-calls.ts'
 import { integerColumn, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 
 export function localAnswer(
@@ -30,7 +32,7 @@ export function localAnswer(
     case 'user':
       return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@${session.host}`]], as)
     case 'account':
-      return rowsFrames([textColumn(question.label, 93)], [[`${session.user}@%`]], as)
+      return rowsFrames([textColumn(question.label, 93)], [[accountOf(session.user)]], as)
     case 'database':
       return rowsFrames([textColumn(question.label, 64)], [[session.keyspace === '' ? null : session.keyspace]], as)
   }
@@ -48,21 +50,16 @@ export function processList(core: Core, full: boolean, only: string | null, as: 
     textColumn('State'),
     textColumn('Info', 1024),
   ]
-  const nowMs = core.clock.monotonicMs()
-  const shown = [...core.sessions.values()].filter((s) => only === null || s.user === only)
-  const rows = shown.map((s) => {
-    const { command, sinceMs, text } = s.doing
-    return [
-      String(s.threadId),
-      s.user,
-      s.host,
-      s.keyspace === '' ? null : s.keyspace,
-      command,
-      String(Math.max(0, Math.round((nowMs - sinceMs) / 1000))),
-      '',
-      text === '' ? null : full ? text : text.slice(0, 100),
-    ]
-  })
+  const rows = listedSessions(core, only).map(({ id, user, host, keyspace, command, ms, text }) => [
+    String(id),
+    user,
+    host,
+    keyspace === '' ? null : keyspace,
+    command,
+    String(Math.round(ms / 1000)),
+    '',
+    text === '' ? null : full ? text : text.slice(0, 100),
+  ])
   return rowsFrames(columns, rows, as)
 }
 
@@ -118,7 +115,7 @@ export function grants(user: UserRecord, as: AnswerForm): Buffer {
         ),
       ]
   return rowsFrames(
-    [textColumn(`Grants for ${user.name}@%`, 1024)],
+    [textColumn(`Grants for ${accountOf(user.name)}`, 1024)],
     lines.map((line) => [line]),
     as,
   )

@@ -5,7 +5,7 @@
  *
  * Rows are those of one keyspace: the one that the statement names, else the session's. SCHEMATA lists all that the user may see.
  */
-import type { Expr, Statement, TableName } from '../sql/ast.ts'
+import type { Expr, Name, Statement, TableName } from '../sql/ast.ts'
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { literalValue } from '../sql/literal.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
@@ -13,7 +13,7 @@ import { splice, type Edit } from '../sql/splice.ts'
 import { walkExpr, walkStatement, type Visitor } from '../sql/walk.ts'
 import { gateErrors } from './errors.ts'
 import type { Relay } from './passthrough.ts'
-import { isProcesslist, ofSessions, type ListedSession } from './listed-sessions.ts'
+import { ofSessions, type ListedSession } from './listed-sessions.ts'
 import { literal } from './session-calls.ts'
 
 /** The columns of information_schema's tables, in order; tables in upper case. */
@@ -84,6 +84,21 @@ export function readsRows(statement: Statement): boolean {
 
 function walk(statement: Statement, visitor: Visitor): void {
   walkStatement(statement.kind === 'explain' ? statement.inner : statement, visitor)
+}
+
+function isProcesslist(schema: string, table: string): boolean {
+  return /^information_schema\.processlist$/i.test(`${schema}.${table}`)
+}
+
+/** Its rows are the gate's sessions. */
+export function readsProcesslist(statement: Statement): boolean {
+  let reads = false
+  walk(statement, {
+    table({ table: { schema, name } }) {
+      reads ||= schema !== null && isProcesslist(schema.text, name.text)
+    },
+  })
+  return reads
 }
 
 export type Named = {
@@ -179,13 +194,13 @@ export function toldSchemata(statement: Statement, lexed: Lexed, columns: Server
           labels.push({ span: { from: expr.span.to, to: expr.span.to }, text: `AS ${quoteIdentifier(expr.name.text)}` })
     },
     table({ table, alias }) {
-      const query = isProcesslist(table) ? ofSessions(columns, keyspaces.sessions) : ofServer(table, columns, keyspaces)
+      const query = toldOf(table, columns, keyspaces)
       if (query !== null) edits.push({ span: table.span, text: alias === null ? `${query} AS ${quoteIdentifier(table.name.text)}` : query })
     },
     expr(expr) {
       if ((expr.kind !== 'column' && expr.kind !== 'star') || expr.schema === null || expr.table === null) return
-      if (!isInformationSchema(expr.schema.text) || !(/^processlist$/i.test(expr.table.text) || hasSchemas(expr.table.text, columns)))
-        return
+      const [schema, table] = [expr.schema.text, expr.table.text]
+      if (!isProcesslist(schema, table) && !(isInformationSchema(schema) && hasSchemas(table, columns))) return
       edits.push({ span: { from: expr.schema.span.from, to: expr.table.span.from }, text: '' })
     },
   })
@@ -196,8 +211,14 @@ function hasSchemas(table: string, columns: ServerColumns): boolean {
   return columns.get(table.toUpperCase())?.some((column) => ofRow.has(column.toUpperCase())) === true
 }
 
-function ofServer({ schema, name }: TableName, columns: ServerColumns, { shown, all }: Keyspaces): string | null {
-  if (schema === null || !isInformationSchema(schema.text) || !hasSchemas(name.text, columns)) return null
+/** The query that stands for it; null: it is read as it is. */
+function toldOf({ schema, name }: TableName, columns: ServerColumns, keyspaces: Keyspaces): string | null {
+  if (schema === null) return null
+  if (isProcesslist(schema.text, name.text)) return ofSessions(columns, keyspaces.sessions)
+  return isInformationSchema(schema.text) && hasSchemas(name.text, columns) ? ofServer(name, columns, keyspaces) : null
+}
+
+function ofServer(name: Name, columns: ServerColumns, { shown, all }: Keyspaces): string {
   const list = columns.get(name.text.toUpperCase()) as readonly string[]
   const from = `FROM information_schema.${name.text.toUpperCase()} AS ${told}`
   const named = list.find((column) => column.toUpperCase() === 'SCHEMA_NAME')

@@ -71,13 +71,18 @@ export function withValues(sql: Buffer, lexed: Lexed, calls: readonly SessionCal
   return Buffer.concat(parts)
 }
 
+/** CURRENT_USER(): accounts of the gate are for every host. */
+export function accountOf(user: string): string {
+  return `${user}@%`
+}
+
 function valueText(what: SessionValue, session: SessionValues): string {
   const { user, host, threadId, keyspace, affectedRows } = session
   switch (what) {
     case 'user':
     case 'account':
       // Nullable like the functions.
-      return `NULLIF(${literal(`${user}@${what === 'account' ? '%' : host}`)}, '')`
+      return `NULLIF(${literal(what === 'account' ? accountOf(user) : `${user}@${host}`)}, '')`
     case 'database':
       return keyspace === '' ? 'NULL' : `NULLIF(${literal(keyspace)}, '')`
     case 'connection-id':

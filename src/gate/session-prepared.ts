@@ -106,7 +106,7 @@ export class PreparedStatements {
     if (this.#access.restricted) this.#access.judge(passthrough, lex, keyspaceName)
     if (keyspaceName === '' && needsKeyspace(lex, passthrough)) throw gateErrors.noKeyspace()
     if (passthrough.kind === 'relay' && asked === null && asksSchemata(passthrough, lex)) {
-      const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.#session.values, leaveRowCount: true }
+      const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.#session.values, isPrepared: true }
       const about = await askedSchemata(asking, passthrough, text, signal)
       if (about !== null) return await this.#prepare(about.sql, about.keyspace ?? keyspaceName, signal, about)
     }

@@ -590,7 +590,7 @@ export class Session implements OwnSession {
 
   /** What it asks information_schema is about a keyspace, under that one's name. */
   async #schemata(relay: Relay, sql: Buffer, c: ClientCommand | null): Promise<unknown> {
-    const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.values, leaveRowCount: false }
+    const asking = { core: this.#core, runner: this.#runner, access: this.#access, values: this.values, isPrepared: false }
     const asked = await askedSchemata(asking, relay, sql, this.#abort.signal)
     if (asked === null) return await this.#forServers(relay, sql, c)
     this.tellOrigins(asked.origins)
