@@ -2,7 +2,7 @@
  * Reads out of a statement what routing needs: its tables, what each shard key column is equal to, and the edits that any
  * shard's copy of the text needs (names of the keyspace cut off, the session's own values put in).
  */
-import type { Delete, Expr, Insert, Name, Query, Select, SelectItem, Span, Statement, TableRef } from '../../sql/ast.ts'
+import type { Assignment, Delete, Expr, Insert, Name, Query, Select, SelectItem, Span, Statement, TableRef } from '../../sql/ast.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../../sql/lexer.ts'
 import { literalValue } from '../../sql/literal.ts'
 import { walkExpr } from '../../sql/walk.ts'
@@ -10,7 +10,7 @@ import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
 import { choosesRows } from './chosen-rows.ts'
 import { type Ctes, meaningOf, namesBehind, namesWithin, noCtes } from './ctes.ts'
-import { isAggregate, isClock, isConnectionBound, isInstant, isRandom, sessionFunction, sessionVariable } from './functions.ts'
+import { isAggregate, isClock, isConnectionBound, isInstant, isRandom, isSeeded, sessionFunction, sessionVariable } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
 import { Binder, type BoundColumn, type BoundTable, Context, isOfOuter, isSharded, isSystemSchema, Scope } from './scope.ts'
@@ -34,6 +34,8 @@ export class Analysis {
   /** A function that gives another value at each call; one that tells the time of the call. */
   random: string | null = null
   clock: string | null = null
+  /** RAND(N). */
+  seeded = false
   /** A query within it has a LIMIT: of equal rows a server chooses. */
   limited = false
   readonly #existing = new WeakSet<Query>()
@@ -92,10 +94,7 @@ export class Analysis {
       case 'insert':
         this.#table(statement.table, null, scope, scope.context)
         for (const row of statement.rows) for (const value of row.values) this.#expr(value, scope, noCtes)
-        for (const assignment of statement.onDuplicate?.assignments ?? []) {
-          this.#expr(assignment.column, scope, noCtes)
-          this.#expr(assignment.value, scope, noCtes)
-        }
+        this.#assignments(statement.onDuplicate?.assignments ?? [], scope, noCtes)
         if (statement.query !== null) this.#query(statement.query, null, new Context(scope.context), noCtes, null)
         this.#returning(statement, scope, noCtes)
         return
@@ -103,12 +102,8 @@ export class Analysis {
       case 'delete': {
         const ctes = this.#with(statement, scope, noCtes)
         for (const ref of statement.kind === 'update' ? statement.tables : statement.from) this.#from(ref, scope, scope.context, ctes)
-        if (statement.kind === 'update') {
-          for (const assignment of statement.assignments) {
-            this.#expr(assignment.column, scope, ctes)
-            this.#expr(assignment.value, scope, ctes)
-          }
-        } else for (const target of statement.targets ?? []) this.#qualifier(target.schema, target.name)
+        if (statement.kind === 'update') this.#assignments(statement.assignments, scope, ctes)
+        else for (const target of statement.targets ?? []) this.#qualifier(target.schema, target.name)
         if (statement.where !== null) this.#where(statement.where, scope, scope.context, ctes)
         for (const item of statement.orderBy?.items ?? []) this.#position(item.expr, scope, ctes)
         if (statement.kind === 'delete') this.#returning(statement, scope, ctes)
@@ -116,6 +111,10 @@ export class Analysis {
       }
       default:
     }
+  }
+
+  #assignments(assignments: readonly Assignment[], scope: Scope, ctes: Ctes): void {
+    for (const { column, value } of assignments) for (const expr of [column, value]) this.#expr(expr, scope, ctes)
   }
 
   #returning({ returning }: Insert | Delete, scope: Scope, ctes: Ctes): void {
@@ -269,6 +268,7 @@ export class Analysis {
             // What the parser does not read into the tree may name any column.
             if (node.extended) this.stars.push(null)
             this.calls.add(node.name.toLowerCase())
+            this.seeded ||= isSeeded(node)
             if (scope !== this.scope && isAggregate(node))
               this.#pending.push(() => isOfOuter(node, scope) && (this.outerAggregate ??= node.name + '()'))
             const ref = sessionFunction(node)

@@ -1,10 +1,8 @@
 /** UPDATE and DELETE over a sharded keyspace. */
 import { isSwError } from '../../base/errors.ts'
 import type { Delete, Update } from '../../sql/ast.ts'
-import { walkStatement } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
 import { planErrors } from './errors.ts'
-import { hasSeeded } from './functions.ts'
 import { refuseFollowed } from './following.ts'
 import { gatherChange, gatherMove } from './gather-write.ts'
 import type { RoutedPlan, UnchangedKey } from './plan.ts'
@@ -129,8 +127,7 @@ function scatterOf(statement: Update | Delete, analysis: Analysis, reference: bo
   }
   if (statement.kind === 'delete' && statement.returning !== null)
     return refusedScatter('DELETE … RETURNING', 'rows come from several shards')
-  if (hasSeeded(analysis.calls, (visitor) => walkStatement(statement, visitor)))
-    return refusedScatter('RAND(N)', 'each shard would begin its numbers anew', 'use RAND(), or RAND() of a column')
+  if (analysis.seeded) return refusedScatter('RAND(N)', 'each shard would begin its numbers anew', 'use RAND(), or RAND() of a column')
   const match = refusedMatch(analysis, true)
   if (match !== null) return { kind: 'refused', refusal: match }
   return { kind: 'allowed', text: whole, merge: null, sought: soughtInBooleanMode(analysis) }

@@ -1,6 +1,6 @@
 /** What the planner knows of functions by name. */
 import type { CallExpr, Expr } from '../../sql/ast.ts'
-import { type Visitor, walkExpr } from '../../sql/walk.ts'
+import { walkExpr } from '../../sql/walk.ts'
 import type { SessionRef } from './plan.ts'
 
 /** Aggregates that can be merged from each shard's own. */
@@ -88,19 +88,12 @@ export function isRandom(call: CallExpr): boolean {
   return random.has(call.name)
 }
 
-/** RAND(N): the same numbers in their order each time, over the rows of a whole statement. Of a column it is told by each row. */
-function isSeeded(call: CallExpr): boolean {
+/** RAND(N): the same numbers in their order each time, over the rows of a whole statement, and each shard would begin them anew. Of a column it is told by each row. */
+export function isSeeded(call: CallExpr): boolean {
   const [seed] = call.args
   let constant = call.name === 'RAND' && seed !== undefined
   if (seed !== undefined && constant) walkExpr(seed, { expr: (node) => void (constant &&= node.kind !== 'column') })
   return constant
-}
-
-/** Whether RAND(N) stands in what `walk` visits: each shard would begin its numbers anew. @param calls all of the statement's, in lower case */
-export function hasSeeded(calls: ReadonlySet<string>, walk: (visitor: Visitor) => void): boolean {
-  let found = false
-  if (calls.has('rand')) walk({ expr: (node) => void (found ||= node.kind === 'call' && isSeeded(node)) })
-  return found
 }
 
 /** The statement's own instant, which all shards must take from one clock. */

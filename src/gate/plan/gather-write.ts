@@ -10,10 +10,9 @@
  */
 import type { Assignment, Delete, Expr, Insert, Select, Update } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
-import { walkExpr, walkStatement } from '../../sql/walk.ts'
+import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
 import type { ColumnInfo } from './catalog.ts'
-import { hasSeeded } from './functions.ts'
 import { gatherTables } from './gather-plan.ts'
 import { computesOfParametersAlone } from './lone-parameters.ts'
 import { ownedLookups } from './lookup.ts'
@@ -33,7 +32,7 @@ export function gatherChange(
 ): GatherPlan | Refusal | null {
   const [target] = changed
   // What is set is computed on each shard, of its rows.
-  if (hasSeeded(analysis.calls, (visitor) => walkStatement(statement, visitor))) return null
+  if (analysis.seeded) return null
   if (target === undefined || changed.length > 1 || target.entry?.kind !== 'sharded' || analysis.matches.length > 0) return null
   if (statement.kind === 'delete' && statement.returning !== null) return null
   if (statement.with !== null || target.context !== analysis.scope.context) return null

@@ -8,14 +8,13 @@
  * - windows whose PARTITION BY has the whole shard key: no partition spans two shards, so each shard's windows are whole. They are over what groups leave, so groups must be whole too.
  */
 import type { CallExpr, Expr, OrderItem, Select } from '../../sql/ast.ts'
-import { walkExpr, walkQuery } from '../../sql/walk.ts'
+import { walkExpr } from '../../sql/walk.ts'
 import { isBuiltin } from '../pure-functions.ts'
 import type { Analysis } from './analysis.ts'
 import { columnKey } from './alternatives.ts'
 import { aggregateMerge, isOneRow } from './aggregate.ts'
 import { Columns, type Key } from './columns.ts'
 import { exactness } from './equality.ts'
-import { hasSeeded } from './functions.ts'
 import type { Root } from './groups.ts'
 import type { MergeTemplate, Piece, Slot, Text } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
@@ -58,8 +57,7 @@ export function scatterSelect(select: Select, analysis: Analysis, root: Root, co
       'each shard would lock as many rows as are asked for in all, and other sessions skip those that nobody was given',
       'restrict the statement to one shard key value, or leave SKIP LOCKED or LIMIT out',
     )
-  if (hasSeeded(analysis.calls, (visitor) => walkQuery(select, visitor)))
-    throw new ScatterRefused('RAND(N)', 'each shard would begin its numbers anew')
+  if (analysis.seeded) throw new ScatterRefused('RAND(N)', 'each shard would begin its numbers anew')
   if (select.rollup) throw new ScatterRefused('WITH ROLLUP', 'the totals are those of one shard')
 
   const columns = new Columns(select, analysis)
