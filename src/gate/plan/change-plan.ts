@@ -31,7 +31,7 @@ export function planChange(statement: Update | Delete, analysis: Analysis, keysp
     refuseChoosingCopies(table, analysis)
     if (statement.kind === 'update') {
       refuseMeetingCopies(table, statement)
-      refuseOwnDefaults(table, statement, { assignments: statement.assignments, filled: null })
+      refuseOwnDefaults(table, statement)
     }
     if (table.entry?.kind !== 'sharded') continue
     if (statement.kind === 'update') {

@@ -67,12 +67,7 @@ export function planInsert(insert: Insert, analysis: Analysis, keyspace: string,
 
   const names = namesOf(insert, table)
   const sequence = sequenceOf(table)
-  refuseOwnDefaults(table, insert, {
-    names,
-    rows: insert.rows,
-    assignments: insert.onDuplicate?.assignments ?? [],
-    filled: sequence?.column ?? null,
-  })
+  refuseOwnDefaults(table, insert, names, sequence?.column)
   const counted = countedColumn(table, names, sequence)
   const sequencePlace = sequence === null ? -1 : names.indexOf(sequence.column.toLowerCase())
   const idPlace = counted === null ? sequencePlace : names.indexOf(counted.column.toLowerCase())
@@ -148,12 +143,7 @@ function planInsertSelect(
   const sequence = sequenceOf(table)
   const counted = countedColumn(table, names, sequence)
   const roots = analysis.groups.roots()
-  refuseOwnDefaults(table, insert, {
-    names,
-    rows: insert.rows,
-    assignments: insert.onDuplicate?.assignments ?? [],
-    filled: sequence?.column ?? null,
-  })
+  refuseOwnDefaults(table, insert, names, sequence?.column)
   // Which of the rows that meet stays depends on their order, which may be another one on each shard.
   const meets = insert.ignore || insert.verb === 'replace' || insert.onDuplicate !== null
   if (table.entry?.kind === 'reference' && roots.length === 0 && !analysis.limited && sequence === null && counted === null && !meets)

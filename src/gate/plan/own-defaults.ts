@@ -2,24 +2,27 @@
  * Defaults that a server makes anew for each row. Copies of a reference table would each have their own; and shards that draw from a sequence (MariaDB's NEXTVAL) draw from one that each of them has, and give numbers that
  * others gave.
  */
-import type { Assignment, Expr, Statement } from '../../sql/ast.ts'
+import type { Expr, Insert, Update } from '../../sql/ast.ts'
 import { walkStatement } from '../../sql/walk.ts'
 import { planErrors } from './errors.ts'
 import type { BoundTable } from './scope.ts'
 import { bare } from './slots.ts'
 
-type Given = {
-  /** Columns that an INSERT gives values, in lower case. */
-  readonly names?: readonly string[]
-  readonly rows?: readonly { readonly values: readonly Expr[] }[]
-  readonly assignments?: readonly Assignment[]
-  /** The column that a sequence of the vschema fills. */
-  readonly filled?: string | null
-}
-
-/** Errors: SW-GATE-100. */
-export function refuseOwnDefaults(table: BoundTable, statement: Statement, given: Given): void {
-  const { names, rows = [], assignments = [], filled = null } = given
+/**
+ * Errors: SW-GATE-100.
+ * @param names columns that an INSERT gives values, in lower case
+ * @param filled the column that a sequence of the vschema fills
+ */
+export function refuseOwnDefaults(
+  table: BoundTable,
+  statement: Insert | Update,
+  names: readonly string[] | null = null,
+  filled: string | null = null,
+): void {
+  const { rows, assignments } =
+    statement.kind === 'insert'
+      ? { rows: statement.rows, assignments: statement.onDuplicate?.assignments ?? [] }
+      : { rows: [], assignments: statement.assignments }
   const own = (table.columns?.columns ?? []).filter(
     (column) => column.name !== filled && (table.entry?.kind === 'reference' ? column.randomDefault : column.drawnDefault) === true,
   )
@@ -31,7 +34,7 @@ export function refuseOwnDefaults(table: BoundTable, statement: Statement, given
     return (
       place < 0 ||
       named.has(lower) ||
-      (names !== undefined && rows.some(({ values }) => isDefault(values[place]))) ||
+      rows.some(({ values }) => isDefault(values[place])) ||
       assignments.some(({ column, value }) => column.name.text.toLowerCase() === lower && isDefault(value))
     )
   })
@@ -53,7 +56,7 @@ function isDefault(value: Expr | undefined): boolean {
 }
 
 /** `DEFAULT(c)`, anywhere. */
-function namedDefaults(statement: Statement): string[] {
+function namedDefaults(statement: Insert | Update): string[] {
   const names: string[] = []
   walkStatement(statement, {
     expr(node) {
