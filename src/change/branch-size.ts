@@ -3,6 +3,7 @@
  * the window that they stand for, and the growth of distinct rows measured bucket by bucket. Today's size would be too little where
  * cardinality grows, and far too little where the old branch is young itself.
  */
+import { append } from '../base/append.ts'
 import { statfs } from 'node:fs/promises'
 import { table as ingestTable } from '../ingest/tables.ts'
 import type { Bucket, TableDefinition } from '../ingest/definition.ts'
@@ -136,13 +137,8 @@ type Marked = { readonly buckets: ReadonlyMap<string, number[]>; readonly floors
 async function markedBuckets(connection: Connection, shard: ShardRecord, branchId: string): Promise<Marked> {
   const mine = `shard_uid=${quoteString(shard.uid)} AND branch_id=${quoteString(branchId)}`
   const buckets = new Map<string, number[]>()
-  for (const { t, b } of await connection.allText(
-    `SELECT DISTINCT table_name AS t, bucket_ms AS b FROM ${ingestTable.mark} WHERE ${mine}`,
-  )) {
-    const list = buckets.get(t ?? '')
-    if (list === undefined) buckets.set(t ?? '', [Number(b)])
-    else list.push(Number(b))
-  }
+  const marks = await connection.allText(`SELECT DISTINCT table_name AS t, bucket_ms AS b FROM ${ingestTable.mark} WHERE ${mine}`)
+  for (const { t, b } of marks) append(buckets, t ?? '', Number(b))
   const floors = await connection.allText(`SELECT table_name AS t, floor_ms AS f FROM ${ingestTable.floor} WHERE ${mine}`)
   return { buckets, floors: new Map(floors.map(({ t, f }) => [t ?? '', Number(f)])) }
 }

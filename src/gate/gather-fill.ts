@@ -2,6 +2,7 @@
  * Fetches the rows of a gathered statement's tables and stores them in temporary tables. Rows pass through in pieces of some hundred kilobytes. The connection that
  * stores is never one that is read from: each waits for the other's bytes.
  */
+import { append } from '../base/append.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
@@ -177,11 +178,7 @@ function partsOf(step: Step, inputs: RouteInputs<ShardView>, filters: Step['filt
               inputs,
             )
           : inputs.shards
-      for (const shard of shards) {
-        const list = byShard.get(shard)
-        if (list === undefined) byShard.set(shard, [literal])
-        else list.push(literal)
-      }
+      for (const shard of shards) append(byShard, shard, literal)
     }
     const name = fetched(step.plan.alias, column)
     parts = parts.flatMap(({ shard, conditions }) => {

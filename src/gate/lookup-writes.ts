@@ -13,6 +13,7 @@
  *
  * Locks are taken in the order of values, the lookup's before the table's. A cycle over two servers is seen by none: such a wait ends after seconds, by error 1205.
  */
+import { append } from '../base/append.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { ServerError } from '../mysql/errors.ts'
 import { escapeLiteral, quoteIdentifier } from '../sql/quote.ts'
@@ -264,11 +265,7 @@ export function sweepAfter(
 
 function byLookup(entries: readonly LookupEntry[]): Map<OwnedLookup, LookupEntry[]> {
   const found = new Map<OwnedLookup, LookupEntry[]>()
-  for (const entry of entries) {
-    const list = found.get(entry.lookup)
-    if (list === undefined) found.set(entry.lookup, [entry])
-    else list.push(entry)
-  }
+  for (const entry of entries) append(found, entry.lookup, entry)
   for (const list of found.values()) list.sort((a, b) => (valueText(a) < valueText(b) ? -1 : 1))
   return found
 }

@@ -5,6 +5,7 @@
  *
  * A server with triggers or foreign keys on the table would do other things for an UPDATE than for these two: refused.
  */
+import { append } from '../base/append.ts'
 import { scratchKey } from './gather-fill.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteIdentifier, quoteString } from '../sql/quote.ts'
@@ -83,8 +84,8 @@ export async function movedRows(
     if (from === null || to === null) continue
     const text = (of: readonly (Buffer | null)[], i: number): string =>
       of[i] == null ? 'NULL' : (literals[i] as (cell: Buffer) => Buffer)(of[i] as Buffer).toString('latin1')
-    add(removed, place.inputs.shardOf(from), `(${keys.map((i) => text(was, i)).join(',')})`)
-    add(inserted, place.inputs.shardOf(to), `(${becomes.map((_, i) => text(becomes, i)).join(',')})`)
+    append(removed, place.inputs.shardOf(from), `(${keys.map((i) => text(was, i)).join(',')})`)
+    append(inserted, place.inputs.shardOf(to), `(${becomes.map((_, i) => text(becomes, i)).join(',')})`)
     gone.push(...entriesOf(was, undefined, use.lookups, from))
     entries.push(...entriesOf(becomes, undefined, use.lookups, to))
   }
@@ -104,12 +105,6 @@ export async function movedRows(
 
 function same(a: Buffer | null | undefined, b: Buffer | null): boolean {
   return a == null || b === null ? a == null && b === null : a.equals(b)
-}
-
-function add(lists: Map<ShardView, string[]>, shard: ShardView, text: string): void {
-  const list = lists.get(shard)
-  if (list === undefined) lists.set(shard, [text])
-  else list.push(text)
 }
 
 function partsOf({ keyspace }: Place, lists: ReadonlyMap<ShardView, string[]>, text: (rows: string) => string): Part[] {

@@ -2,6 +2,7 @@
  * VEXPLAIN: how the gate would run a statement, step by step, without running it. One row for each text and the shards that get it, and a note of what is not as on one server: a write that others may see a
  * part of, a read whose parts are of several instants (promise 10).
  */
+import { append } from '../base/append.ts'
 import type { GatherJob } from './gather-job.ts'
 import type { Destination, Merge, Routed, RoutedPlan } from './plan/plan.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -85,12 +86,7 @@ function askOf({ lookup, columns }: Extract<Destination, { kind: 'lookup' }>): E
 
 function sendsOf(plan: RoutedPlan, { sends, merge }: Routed<ShardView>, all: readonly ShardView[]): Explained[] {
   const byText = new Map<string, ShardView[]>()
-  for (const { shard, text } of sends) {
-    const key = text.toString('utf8')
-    const list = byText.get(key)
-    if (list === undefined) byText.set(key, [shard])
-    else list.push(shard)
-  }
+  for (const { shard, text } of sends) append(byText, text.toString('utf8'), shard)
   const what =
     sends.length === 1 ? 'send as it is' : plan.effect === 'write' ? 'send in one transaction' : `send to each and ${mergeOf(merge)}`
   return [...byText].map(([text, shards]) => ({ what, shards: namesOf(shards, all), text }))

@@ -13,6 +13,7 @@
  *
  * Ids: gtrid `sw1-<random>-<uid of the decider's shard>`, bqual the uid of the branch's shard.
  */
+import { append } from '../base/append.ts'
 import { randomBytes } from 'node:crypto'
 import { decisions as table, judge, type Outcome } from '../mysql/decisions.ts'
 import { armedSchemas, armedSchemasDdl, controlSchema, xaPrefix } from '../mysql/our-schema.ts'
@@ -109,9 +110,7 @@ export class Xa {
 
   /** All branches have said that they are committed: the decision is not needed any more. */
   finished(gtrid: string, decider: ShardView): void {
-    const list = this.#done.get(decider.uid)
-    if (list === undefined) this.#done.set(decider.uid, [gtrid])
-    else list.push(gtrid)
+    append(this.#done, decider.uid, gtrid)
   }
 
   /** What can not be taken away now stays until `purge`. */

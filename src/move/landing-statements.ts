@@ -1,4 +1,5 @@
 /** The statements of a landing: rows of one or several chunks for one target, by table, and the chunks' completion. */
+import { append } from '../base/append.ts'
 import { bulkLoadSql } from './bulk-load.ts'
 import type { Chunk, ChunkPart, Segment } from './chunk.ts'
 import type { LaneStatement } from './lane.ts'
@@ -60,10 +61,6 @@ function segmentsLeft({ part, drop }: LandingPart): Segment[] {
 
 function byTable(parts: readonly LandingPart[]): Map<TablePlan, LandingPart[]> {
   const tables = new Map<TablePlan, LandingPart[]>()
-  for (const part of parts) {
-    const known = tables.get(part.chunk.table)
-    if (known === undefined) tables.set(part.chunk.table, [part])
-    else known.push(part)
-  }
+  for (const part of parts) append(tables, part.chunk.table, part)
   return tables
 }

@@ -2,6 +2,7 @@
  * Reads the definitions of a schema: a few queries over information_schema for all tables at once, and one pipelined SHOW
  * CREATE for each object; so five hundred tables take about as long as the server needs to print them.
  */
+import { append } from '../base/append.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import type { Connection, Result } from './connection.ts'
 import { mysqlErrors } from './errors.ts'
@@ -271,11 +272,6 @@ function foreignKeysOf(usage: readonly TextRow[], rules: readonly TextRow[]): Fo
 
 function groupBy(rows: readonly TextRow[], column: string): Map<string, TextRow[]> {
   const out = new Map<string, TextRow[]>()
-  for (const row of rows) {
-    const key = need(row, column)
-    const group = out.get(key)
-    if (group === undefined) out.set(key, [row])
-    else group.push(row)
-  }
+  for (const row of rows) append(out, need(row, column), row)
   return out
 }

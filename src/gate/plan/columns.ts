@@ -5,6 +5,7 @@
  * (`AS CHAR(n)`), as plain weights order 'a' before 'a\t' where the server does not. ENUM and SET are compared by number, FLOAT as DOUBLE (as
  * text it has lost digits), TIMESTAMP by its instant. What has no such form is refused.
  */
+import { append } from '../../base/append.ts'
 import type { Expr, OrderItem, Select } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
@@ -16,7 +17,7 @@ import type { Compare, Piece } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
 import { named, refuseAliases } from './select-parts.ts'
 import { bare, slotOf } from './slots.ts'
-import { append, type ItemIndex, indexOf } from './select-items.ts'
+import { type ItemIndex, indexOf } from './select-items.ts'
 import { compileSpan, text } from './text.ts'
 
 /** A column before it is known how many hidden ones there will be. */

@@ -8,6 +8,7 @@
  *
  * What is not left out is filtered again by the statement itself: leaving out less is slower and never wrong.
  */
+import { append } from '../../base/append.ts'
 import type { Expr } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import { walkExpr } from '../../sql/walk.ts'
@@ -19,7 +20,6 @@ import { isRandom } from './functions.ts'
 import type { GatherPlan, GatherStep } from './gather-types.ts'
 import type { Piece, Refusal } from './plan.ts'
 import type { BoundTable, Context, Scope } from './scope.ts'
-import { append } from './select-items.ts'
 import { bare } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 

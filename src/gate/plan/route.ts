@@ -2,6 +2,7 @@
  * One execution of a plan: which shard gets which text. Pure, and the gate's hot path: a statement for one shard whose text is not
  * changed costs one vindex and no copy.
  */
+import { append } from '../../base/append.ts'
 import { assert } from '../../base/assert.ts'
 import type { VindexValue } from '../../keyspace/vindex.ts'
 import type { Value } from '../../sql/value.ts'
@@ -238,9 +239,7 @@ function routeInsert<S>(plan: RoutedPlan, rows: readonly InsertRow[], inputs: Ro
     if (shards === 'all') everywhere.push(text as Piece[])
     else {
       if (id !== null && mayMeet) drawnIds.push({ id, shard: shards })
-      const list = byShard.get(shards)
-      if (list === undefined) byShard.set(shards, [text as Piece[]])
-      else list.push(text as Piece[])
+      append(byShard, shards, text as Piece[])
     }
   }
   if (byShard.size === 1 && everywhere.length === 0 && !sequenced && plan.whole === null) {

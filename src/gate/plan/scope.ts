@@ -1,11 +1,11 @@
 /** Which tables a statement names, and to which of them a column belongs. */
+import { append } from '../../base/append.ts'
 import type { ResolvedTable } from '../../keyspace/vschema-resolve.ts'
 import type { CallExpr, Expr, Span, TableName } from '../../sql/ast.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import { inRoleOf } from '../../topology/replica-name.ts'
 import type { Catalog, ColumnInfo, KeyspaceInfo, TableColumns } from './catalog.ts'
 import { planErrors } from './errors.ts'
-import { append } from './select-items.ts'
 
 /**
  * Where a condition holds: the whole SELECT, or only the side of an outer join that may be absent, or a subquery. A condition found in a

@@ -1,4 +1,5 @@
 /** Which items of a select list are called or mean what: looked up, as other clauses may name thousands of items of thousands. */
+import { append } from '../../base/append.ts'
 import type { SelectItem } from '../../sql/ast.ts'
 import { columnKey } from './alternatives.ts'
 import type { Analysis } from './analysis.ts'
@@ -33,10 +34,4 @@ export function indexOf(items: readonly SelectItem[], analysis: Analysis): ItemI
     if (bound !== null) append(ofColumn, columnKey(bound), { item, hasAlias: alias !== null })
   })
   return { byAlias, byName, byBareName, ofColumn }
-}
-
-export function append<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key)
-  if (list === undefined) map.set(key, [value])
-  else list.push(value)
 }

@@ -10,6 +10,7 @@
  * - Everything else is waited out: metadata anew, and the fetch from the position that was last passed on.
  * - Metadata is read anew every few seconds: number of partitions and topic id must be those of the opening.
  */
+import { append } from '../../base/append.ts'
 import type { Clock } from '../../base/clock.ts'
 import { topicErrors } from '../errors.ts'
 import type { ReadOptions, TopicBatch, TopicPosition, TopicRecord } from '../topic.ts'
@@ -111,10 +112,7 @@ export class KafkaReader {
       const byNode = new Map<number, number[]>()
       for (const partition of free) {
         const leader = metadata.leaders.get(partition)
-        if (leader === undefined || leader.node < 0) continue
-        const list = byNode.get(leader.node)
-        if (list === undefined) byNode.set(leader.node, [partition])
-        else list.push(partition)
+        if (leader !== undefined && leader.node >= 0) append(byNode, leader.node, partition)
       }
       this.#tellLeaderless(metadata)
       const nodes = new Set([...byNode.keys(), ...this.#pending.keys()]).size
