@@ -2,6 +2,7 @@
  * Views follow the side that serves (PROTOCOLS 1.11). `create` makes them on the targets; one that is made or altered afterwards is nothing that a stream carries, so the
  * switch makes it, before clients are held, and `check` lists it. On a side that does not serve nobody but we makes views: what it has otherwise is replaced.
  */
+import type { Connection } from '../mysql/connection.ts'
 import { putViews, viewNames, viewsApart, type Sides, type ViewApart } from '../move/views.ts'
 import type { ShardRef } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
@@ -52,14 +53,21 @@ export async function makeViews(store: Store, pool: ClaimPool, plan: SwitchPlan,
 
 /** Each target with the sources' views: where several sources have one of a name, the first one's. */
 async function eachPair(store: Store, plan: SwitchPlan, work: (apart: Apart, sides: Sides) => Promise<void>): Promise<void> {
+  await using open = new AsyncDisposableStack()
+  const seen = new Set<string>()
+  const sources: { readonly from: ShardRef; readonly conn: Connection; readonly own: readonly string[] }[] = []
+  for (const from of plan.from.shards) {
+    const conn = open.use(await connectAs(await readServerAccess(store, from.serverId), 'admin'))
+    const own = (await viewNames(conn, from.schema)).filter((name) => !seen.has(name))
+    for (const name of own) seen.add(name)
+    if (own.length > 0) sources.push({ from, conn, own })
+  }
+  // Most have none, and then no target is to be asked.
+  if (sources.length === 0) return
   for (const to of plan.to.shards) {
     await using target = await connectAs(await readServerAccess(store, to.serverId), 'admin')
-    const seen = new Set<string>()
-    for (const from of plan.from.shards) {
-      await using source = await connectAs(await readServerAccess(store, from.serverId), 'admin')
-      const own = (await viewNames(source, from.schema)).filter((name) => !seen.has(name))
-      for (const name of own) seen.add(name)
-      const sides = { source: { conn: source, schema: from.schema }, target: { conn: target, schema: to.schema } }
+    for (const { from, conn, own } of sources) {
+      const sides = { source: { conn, schema: from.schema }, target: { conn: target, schema: to.schema } }
       const views = await viewsApart(sides, own)
       if (views.length > 0) await work({ from, to, views }, sides)
     }
