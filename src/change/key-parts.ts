@@ -75,18 +75,20 @@ export async function comparedParts(connection: Connection, table: TableInfo, ke
 function ofColumn(table: TableInfo, name: string, prefixLength: number | null): ComparedPart | null {
   const column = columnOf(table, name)
   const quoted = quoteIdentifier(name)
-  const value = prefixLength === null ? quoted : `LEFT(${quoted}, ${prefixLength})`
+  const numbered = column?.dataType === 'enum' || column?.dataType === 'set'
+  const collation = column?.charset == null || column.charset === 'binary' || numbered ? null : column.collation
+  if (prefixLength !== null) {
+    const value = `LEFT(${quoted}, ${prefixLength})`
+    return collation === null
+      ? { value, bytes: `HEX(${value})`, shown: `CONCAT('X''', HEX(${value}), '''')` }
+      : { value, bytes: weightSql(value, collation), shown: `QUOTE(${value})` }
+  }
   const length = column?.lengthMax ?? 0
   // More than a digest is made of in one piece.
-  if (prefixLength === null && length > valueMax) return null
-  const long = prefixLength === null && length > shownMax && column?.charset != null
-  const shown = long ? `QUOTE(LEFT(${quoted}, ${shownMax}))` : prefixLength === null ? shownSql(table, name) : `QUOTE(${value})`
-  const numbered = column?.dataType === 'enum' || column?.dataType === 'set'
-  if (column?.charset == null || column.collation === null || column.charset === 'binary' || numbered)
-    return prefixLength === null
-      ? { value, bytes: literalSql(table, name), shown }
-      : { value, bytes: `HEX(${value})`, shown: `CONCAT('X''', HEX(${value}), '''')` }
-  return { value, bytes: weightSql(value, column.collation), shown }
+  if (length > valueMax) return null
+  const long = length > shownMax && column?.charset != null
+  const shown = long ? `QUOTE(LEFT(${quoted}, ${shownMax}))` : shownSql(table, name)
+  return { value: quoted, bytes: collation === null ? literalSql(table, name) : weightSql(quoted, collation), shown }
 }
 
 /** Whether it is text, and by which collation, only the server knows. */
