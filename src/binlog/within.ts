@@ -70,9 +70,8 @@ function compareFiles(a: Coordinates, b: Coordinates): number {
 export function positionWithin(position: string, gtid: string): Position {
   const parts = parsePosition(position)
   if (parts.kind === 'mysql') {
-    const at = gtid.lastIndexOf(':')
     const executed = parts.executed.clone()
-    executed.add(gtid.slice(0, at), Number(gtid.slice(at + 1)))
+    executed.add(...numbered(gtid))
     return positionText('mysql', parts.at, executed.toString())
   }
   if (parts.kind === 'mariadb') {
@@ -80,8 +79,14 @@ export function positionWithin(position: string, gtid: string): Position {
     state.set(parseMariadbGtid(gtid).domain, gtid)
     return positionText('mariadb', parts.at, state.toString())
   }
-  const at = gtid.lastIndexOf(':')
-  return positionText('file', { file: gtid.slice(0, at), offset: Number(gtid.slice(at + 1)) + 1 }, parts.serverUuid)
+  const [file, offset] = numbered(gtid)
+  return positionText('file', { file, offset: offset + 1 }, parts.serverUuid)
+}
+
+/** A group's name in MySQL, or its place in files: a number, and of what. */
+function numbered(group: string): [of: string, number: number] {
+  const at = group.lastIndexOf(':')
+  return [group.slice(0, at), Number(group.slice(at + 1))]
 }
 
 /** Asked once for each group in order. Null: positions without GTIDs, of one server, whose order is its own. */
@@ -89,10 +94,7 @@ export function groupsWithin(from: string, until: string): ((gtid: string) => bo
   const start = parsePosition(from)
   const end = parsePosition(until)
   if (start.kind === 'mysql' && end.kind === 'mysql') {
-    return (gtid) => {
-      const at = gtid.lastIndexOf(':')
-      return end.executed.has(gtid.slice(0, at), Number(gtid.slice(at + 1)))
-    }
+    return (gtid) => end.executed.has(...numbered(gtid))
   }
   if (start.kind !== 'mariadb' || end.kind !== 'mariadb') return null
   const last = new Map(end.state.entries().filter(([domain, gtid]) => start.state.get(domain) !== gtid))
