@@ -28,6 +28,11 @@ export function shardsOfAll(groups: readonly Group[]): ShardRef[] {
   return [...new Map(groups.flatMap(shardsOf).map((ref) => [ref.uid, ref])).values()]
 }
 
+/** Names of all that these streams read or fill. */
+export function shardNamesOf(streams: readonly StreamRecord[]): Set<string> {
+  return new Set(streams.flatMap(({ source, targets }) => [source.shard, ...targets.map(({ shard }) => shard)]))
+}
+
 /** Streams that feed the side that does not serve. */
 export function feedingStreams(streams: readonly StreamRecord[], routing: RoutingRecord): StreamRecord[] {
   return streams

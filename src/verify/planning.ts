@@ -13,7 +13,7 @@ import type { Flavour, StreamRecord, StreamTable } from '../topology/records.ts'
 import { definitionOf, lookAt, type Looks } from './as-planned.ts'
 import { planComparison, readDefinitions, readEstimates, type Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { referenceGroup, shardGroups, shardsOf, shardsOfAll, type Group } from './groups.ts'
+import { referenceGroup, shardGroups, shardNamesOf, shardsOf, shardsOfAll, type Group } from './groups.ts'
 import type { Reports } from './reports.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -122,7 +122,7 @@ function chosenTables(feeding: readonly StreamRecord[], names: readonly string[]
 
 function chosenGroups(planned: readonly Planned[], { feeding, shards }: PlanOptions): Planned[] {
   if (shards.length === 0) return [...planned]
-  const known = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
+  const known = shardNamesOf(feeding)
   const unknown = shards.find((shard) => !known.has(shard))
   if (unknown !== undefined) throw verifyErrors.unknownShard({ shard: unknown, known: [...known].join(', ') })
   return planned.filter(({ comparison: { group } }) => shardsOf(group).some(({ shard }) => shards.includes(shard)))

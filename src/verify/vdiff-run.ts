@@ -12,7 +12,7 @@ import { listRecords, put, readRecord } from '../topology/typed.ts'
 import { assertSame, lookAt } from './as-planned.ts'
 import type { Comparison } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { feedingStreams, shardsOf, shardsOfAll, type Group } from './groups.ts'
+import { feedingStreams, shardNamesOf, shardsOf, shardsOfAll, type Group } from './groups.ts'
 import { planWhenAlike, type Planned } from './planning.ts'
 import { nextPass, unitOf, VdiffProgress, type VdiffShape } from './progress.ts'
 import { TargetRepair } from './repair.ts'
@@ -334,7 +334,7 @@ async function skipsLocked(sessions: Sessions, group: Group): Promise<boolean> {
 
 /** Which of the compared shards serve: as text, to see that it stays so. */
 function servingText(routing: RoutingRecord | undefined, feeding: readonly StreamRecord[]): string {
-  const shards = new Set(feeding.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
+  const shards = shardNamesOf(feeding)
   return servingSides((routing?.components ?? []).filter(({ serving }) => serving.primary.some((shard) => shards.has(shard))))
     .sort()
     .join(' ')
@@ -349,7 +349,7 @@ async function stableRouting(
   signal: AbortSignal,
   onWaiting: (what: string | null) => void,
 ): Promise<void> {
-  const shards = new Set(streams.flatMap((stream) => [stream.source.shard, ...stream.targets.map(({ shard }) => shard)]))
+  const shards = shardNamesOf(streams)
   for (let waited = false; ; waited = true) {
     signal.throwIfAborted()
     const routing = (await readRecord<RoutingRecord>(store, keys.routing(keyspace)))?.value
