@@ -8,6 +8,7 @@ import type { PaceLimits, StreamRecord } from '../topology/records.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import { forgetStreams } from './tables.ts'
+import { atWorkOnTarget } from './testkit/at-work.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
 import { execOf } from './testkit/samples.ts'
 import { fill, World, type Running } from './testkit/world.ts'
@@ -174,9 +175,7 @@ besideEachOther('statements that are executed on targets', (flavour) => {
       await reader.query('SELECT * FROM item')
       await world.s.query(sql)
       await world.s.query('UPDATE item SET v = v + 1, a = a + 100')
-      const atWork = async (): Promise<number> =>
-        (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith(sql.slice(0, 20))).length
-      for (let look = 0; look < 300 && (await atWork()) === 0; look++) await new Promise((resolve) => setTimeout(resolve, 20))
+      const atWork = await atWorkOnTarget(world, new RegExp(`^${sql.slice(0, 20)}`))
       assert.equal(await atWork(), 1, 'it waits for the reader')
       // What a kill leaves behind: the session is at work, and nobody listens.
       await running.stop()
@@ -230,9 +229,7 @@ besideEachOther('statements that are executed on targets', (flavour) => {
     await reader.query('BEGIN')
     await reader.query('SELECT * FROM item')
     await world.s.query('ALTER TABLE item ADD INDEX (name)')
-    const atWork = async (): Promise<number> =>
-      (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => Info?.startsWith('ALTER TABLE item')).length
-    for (let look = 0; look < 300 && (await atWork()) === 0; look++) await systemClock.sleep(20)
+    const atWork = await atWorkOnTarget(world, /^ALTER TABLE item/)
     await running.stop()
     assert.equal(await atWork(), 1)
     await forgetStreams(world.t, record.workflowUid)
@@ -290,10 +287,8 @@ besideEachOther('statements that are executed on targets', (flavour) => {
           : undefined,
     }
     const running = world.start(record, { failpoints })
-    const atWork = async (): Promise<number> =>
-      (await world.t.allText('SHOW PROCESSLIST')).filter(({ Info }) => /ALTER TABLE .*item/.test(Info ?? '')).length
     await world.until('reader', () => reading)
-    for (let look = 0; look < 300 && (await atWork()) === 0; look++) await new Promise((resolve) => setTimeout(resolve, 20))
+    const atWork = await atWorkOnTarget(world, /ALTER TABLE .*item/)
     await running.stop()
     assert.equal(await atWork(), 1)
     assert.equal(world.state(record.uid), 'starting')

@@ -13,6 +13,7 @@ import { put } from '../topology/typed.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { addressesOf } from './access.ts'
+import { atWorkOnTarget } from './testkit/at-work.ts'
 import { putServers, reported, startMover, want } from './testkit/mover-kit.ts'
 import { execOf } from './testkit/samples.ts'
 import { fill, World } from './testkit/world.ts'
@@ -35,9 +36,7 @@ async function keepBusy(world: World, reader: Connection): Promise<() => Promise
   await reader.query('BEGIN')
   await reader.query('SELECT * FROM item')
   await world.s.query('ALTER TABLE item ADD INDEX (name)')
-  const atWork = async (): Promise<number> =>
-    (await world.t.allText('SHOW PROCESSLIST')).filter(({ db, Info }) => db === schema && Info?.startsWith('ALTER TABLE item')).length
-  for (let look = 0; look < 500 && (await atWork()) === 0; look++) await systemClock.sleep(20)
+  const atWork = await atWorkOnTarget(world, /^ALTER TABLE item/, schema)
   assert.equal(await atWork(), 1)
   return atWork
 }
