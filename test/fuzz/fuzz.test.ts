@@ -1,6 +1,7 @@
 /** No input ends the process or hangs it; time to read a text grows as the text does. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { cpuMsOf } from '../kit/cpu-time.ts'
 import { fuzz } from './fuzz.ts'
 import { grown } from './grown.ts'
 import { readAll, repeated } from './texts.ts'
@@ -13,12 +14,7 @@ test('promise 10: texts, packets, hostile clients and a hostile server end one c
 })
 
 test('a text ten times as long takes about ten times as long to read, whatever is repeated in it', { timeout: 120_000 }, () => {
-  const cpuMs = (text: string): number => {
-    const before = process.cpuUsage()
-    readAll(text)
-    const { user, system } = process.cpuUsage(before)
-    return (user + system) / 1000
-  }
+  const cpuMs = (text: string): number => cpuMsOf(() => readAll(text))
   const slow: string[] = []
   const compare = (name: string, of: (times: number) => string): void => {
     readAll(of(1))

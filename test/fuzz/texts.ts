@@ -7,6 +7,7 @@ import { lexStatement } from '../../src/gate/statement-text.ts'
 import { Lexer, type LexerMode } from '../../src/sql/lexer.ts'
 import { parse } from '../../src/sql/parse.ts'
 import { statements } from '../sql-60.cases.ts'
+import { cpuMsOf } from '../kit/cpu-time.ts'
 import type { Random } from '../models/random.ts'
 import type { Finding } from './fuzz.ts'
 import { grown } from './grown.ts'
@@ -130,18 +131,16 @@ export function fuzzTexts(random: Random, found: (finding: Finding) => void): nu
     const bytes = Buffer.from(text).subarray(0, textBytesMax)
     if (random.chance(0.1)) for (let k = 0; k < 3 && bytes.length > 0; k++) bytes[random.below(bytes.length)] = random.below(256)
     const mode = { ansiQuotes: random.chance(0.3), noBackslashEscapes: random.chance(0.3), pipesAsConcat: random.chance(0.3) }
-    // Of the processor: the machine may be busy with others.
-    const before = process.cpuUsage()
-    for (const { name, run } of readers) {
-      try {
-        run(bytes, mode)
-      } catch (error) {
-        if (!isSwError(error))
-          found({ target: name, what: error instanceof Error ? (error.stack ?? error.message) : String(error), input: show(bytes) })
+    const ms = cpuMsOf(() => {
+      for (const { name, run } of readers) {
+        try {
+          run(bytes, mode)
+        } catch (error) {
+          if (!isSwError(error))
+            found({ target: name, what: error instanceof Error ? (error.stack ?? error.message) : String(error), input: show(bytes) })
+        }
       }
-    }
-    const used = process.cpuUsage(before)
-    const ms = (used.user + used.system) / 1000
+    })
     if (ms > slowMs) found({ target: 'time', what: `${Math.round(ms)} ms for ${bytes.length} bytes`, input: show(bytes) })
   }
   return textsARound
