@@ -3,11 +3,10 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import { until } from '../../test/kit/until.ts'
-import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { copiesTableDdl } from '../mysql/our-schema.ts'
 import type { Gate } from './gate.ts'
-import { codeOf, gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { codeOf, gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 import { startGate } from './testkit/world.ts'
 
 const shards = ['-40', '40-80', '80-']
@@ -85,7 +84,7 @@ for (const flavour of flavours())
 
       await world.admin.query('DROP TABLE _shardwright.control_copies')
       await world.admin.query(copiesTableDdl)
-      const next = await connect({ host: '127.0.0.1', port, user: 'app', password, database: 'multi' })
+      const next = await world.session('multi', { port })
       await next.query('BEGIN')
       await next.query('SELECT COUNT(*) FROM t')
       await next.query('UPDATE r SET b = 5 WHERE id = 7')
@@ -116,7 +115,7 @@ for (const flavour of flavours())
         ] as const)
           test(`promise 10: ${what}, at ${isolation}, ${keyspace === 'whole' ? 'all or nothing' : 'shard by shard'}`, async () => {
             const a = await world.session(keyspace)
-            const b = await connect({ host: '127.0.0.1', port, user: 'app', password, database: keyspace })
+            const b = await world.session(keyspace, { port })
             await using holder = await world.connect({ database: schemasOf(keyspace)[reached] as string })
             for (const on of [a, b]) await on.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation}`)
             // Both know the tables.
@@ -161,7 +160,7 @@ for (const flavour of flavours())
     test('promise 10: many writers at once, of both gate processes', async () => {
       for (const keyspace of keyspaces) {
         const work = async (to: number, seed: number): Promise<void> => {
-          const on = await connect({ host: '127.0.0.1', port: to, user: 'app', password, database: keyspace })
+          const on = await world.session(keyspace, { port: to })
           await on.query(`SET SESSION TRANSACTION ISOLATION LEVEL ${seed % 2 === 0 ? 'READ COMMITTED' : 'REPEATABLE READ'}`)
           for (let i = 0; i < 12; i++) {
             const n = (seed * 7 + i) % 5

@@ -4,12 +4,11 @@
  */
 import assert from 'node:assert/strict'
 import { after, afterEach, before, describe, test } from 'node:test'
-import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import { until } from '../../test/kit/until.ts'
-import { gateOnServer, password, type GateOnServer } from './testkit/gate-on-server.ts'
+import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 import { startGate } from './testkit/world.ts'
 
 // On `-80` and on `80-`.
@@ -117,7 +116,7 @@ besideEachOther('deadlocks over several shards', (flavour) => {
     test('promise 10: transactions of two gates that wait for one another: the younger is told 1213 by its gate', async () => {
       const other = await startGate(world.store, {}, undefined, 'gate-2')
       try {
-        const [a, b] = [await session(), await connect({ host: '127.0.0.1', port: other.port, user: 'app', password, database: 'shop' })]
+        const [a, b] = [await session(), await world.session('shop', { port: other.port })]
         sessions.push(b)
         for (const c of [a, b]) await c.query('BEGIN')
         await a.query(`UPDATE t SET n = n + 1 WHERE id = ${here}`)

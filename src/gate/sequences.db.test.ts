@@ -2,9 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { gateOnServer, password } from './testkit/gate-on-server.ts'
+import { gateOnServer } from './testkit/gate-on-server.ts'
 import { startGate } from './testkit/world.ts'
 
 for (const flavour of flavours())
@@ -25,7 +24,7 @@ for (const flavour of flavours())
       sequences: { t: 1 },
     })
     const second = await startGate(world.store, {}, undefined, 'gate-2')
-    const there = (): Promise<Connection> => connect({ host: '127.0.0.1', port: second.port, user: 'app', password, database: 'shop' })
+    const there = (): Promise<Connection> => world.session('shop', { port: second.port })
     try {
       let statements = 0
       const insert = async (c: Connection, count: number): Promise<void> => {

@@ -2,9 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { connect } from '../mysql/connect.ts'
-import type { Connection } from '../mysql/connection.ts'
-import { besideOne, gateOnServer, password, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const columns = "COLUMNS (a INT PATH '$')"
 const tabled: readonly string[] = [
@@ -26,10 +24,6 @@ const written: readonly string[] = [
   `UPDATE u SET age = 80 WHERE id IN (SELECT a FROM JSON_TABLE(@j, '$[*]' ${columns}) jt)`,
   `INSERT INTO u (id, age) SELECT a + 100, 1 FROM JSON_TABLE(@j, '$[*]' ${columns}) jt`,
 ]
-
-function connectLike({ port }: GateOnServer): Promise<Connection> {
-  return connect({ host: '127.0.0.1', port, user: 'app', password, database: 'shop' })
-}
 
 for (const flavour of flavours())
   describe(flavour, () => {
@@ -133,7 +127,7 @@ for (const flavour of flavours())
     })
 
     test('promise 10: bytes beyond ASCII outside of quotes are refused where the client writes no UTF-8', async () => {
-      const c = await connectLike(world)
+      const c = await world.session('shop')
       const latin1 = (sql: string): Promise<string> =>
         c.query(Buffer.from(sql, 'latin1')).then(
           (result) =>
