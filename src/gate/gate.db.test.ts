@@ -255,12 +255,9 @@ test('state of one session never shows in another: variables, temporary tables, 
     await failsWith(y.query('SELECT * FROM mine'), 1146)
   }
   await x.end()
-  for (let i = 0; i < 50; i++) {
-    const [row] = (await rowsOf(others[0] as mysql.Connection, "SELECT IS_FREE_LOCK('l') AS l")) as { l: number }[]
-    if (row?.l === 1) break
-    assert.ok(i < 49, 'the lock outlived its session')
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  const asked = others[0] as mysql.Connection
+  const isFree = async (): Promise<boolean> => ((await rowsOf(asked, "SELECT IS_FREE_LOCK('l') AS l")) as { l: number }[])[0]?.l === 1
+  await until('the lock to end with its session', isFree, 500)
   await Promise.all(others.map((y) => y.end()))
 })
 
@@ -391,12 +388,8 @@ test('an upload that breaks off leaves nothing hanging', async () => {
     })(),
   )
   await assert.rejects(loading)
-  for (let i = 0; ; i++) {
-    if ((await admin.value("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'LOAD%'")) === '0')
-      break
-    assert.ok(i < 500, 'the server still waits for the file')
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
+  const loads = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'sw_gate' AND info LIKE 'LOAD%'"
+  await until('the server to wait for the file no more', async () => (await admin.value(loads)) === '0', 5_000)
   await c.query('DROP TABLE upload')
   await c.end()
 })

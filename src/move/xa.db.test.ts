@@ -5,6 +5,7 @@ import { systemClock, type Clock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { besideEachOther } from '../../test/kit/beside.ts'
+import { until } from '../../test/kit/until.ts'
 import { type ServerPair, ServerPairs } from '../../test/kit/server-pairs.ts'
 import type { Failpoints } from './crash-points.ts'
 import { holdAt, killAt } from './testkit/kill-at.ts'
@@ -187,13 +188,12 @@ besideEachOther('XA transactions', (flavour) => {
     await world.s.query('UPDATE item SET v = v + 1 WHERE id >= 20')
     await world.drain(record.uid)
     let reject = (_: Error): void => undefined
-    const until = new Promise<void>((_, no) => (reject = no))
-    until.catch(() => undefined)
-    hold = until
+    hold = new Promise<void>((_, no) => (reject = no))
+    hold.catch(() => undefined)
     await first.query(`XA COMMIT ${xid}`)
     const second = await prepare('UPDATE item SET v = 222222 WHERE id >= 50')
     const read = `SELECT COUNT(*) FROM _shardwright.move_xa WHERE stream_uid = '${record.uid}' AND changes LIKE '%222222%'`
-    while ((await world.t.value(read)) === '0') await new Promise((resolve) => setTimeout(resolve, 20))
+    await until('the second transaction to be read', async () => (await world.t.value(read)) !== '0')
     reject(new Error('killed'))
     await running.done
     hold = null
@@ -243,11 +243,7 @@ besideEachOther('XA transactions', (flavour) => {
     await world.until('copying', () => world.state(record.uid) === 'copying')
     await commits(10)
     await world.drain(record.uid)
-    const end = Date.now() + 20_000
-    while ((await kept()) !== '0') {
-      assert.ok(Date.now() < end, `${await kept()} rows are still kept`)
-      await new Promise((resolve) => setTimeout(resolve, 100))
-    }
+    await until('no row to be kept', async () => (await kept()) === '0', 20_000)
     assert.equal(world.state(record.uid), 'copying')
     await running.stop()
   })

@@ -26,17 +26,16 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
     test('promises 1, 2, 5: there, back and there again under writes: both sides hold every acknowledged row', async (t) => {
       const context = await world.leader()
       await using ledger = new Ledger(world, 1_000, 4)
+      const hundredMore = (enough = ledger.acked.size + 100) => until('a hundred writes more', () => ledger.acked.size >= enough)
       const stalls: number[] = []
       for (const to of [fresh, old, fresh]) {
-        const acked = ledger.acked.size
-        while (ledger.acked.size < acked + 100) await new Promise((resolve) => setTimeout(resolve, 2))
+        await hundredMore()
         const report = await switchTraffic(context, { ...request, to })
         assert.equal(report.outcome, 'switched', switchReportText(report))
         stalls.push(report.stallMs ?? Infinity)
         t.diagnostic(switchReportText(report))
       }
-      const acked = ledger.acked.size
-      while (ledger.acked.size < acked + 100) await new Promise((resolve) => setTimeout(resolve, 2))
+      await hundredMore()
       await ledger.stop()
       const serving = new Set(await world.ids(fresh))
       assert.deepEqual(
