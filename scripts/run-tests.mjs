@@ -26,6 +26,11 @@ function take(event) {
   events.write(event)
 }
 
+/** Of the file itself, beside its tests. */
+function tellFailed(path, error) {
+  take({ type: 'test:fail', data: { name: relative(process.cwd(), path), file: resolve(path), nesting: 1, details: { error } } })
+}
+
 async function tell(tests) {
   for await (const event of tests) take(event)
 }
@@ -37,9 +42,7 @@ async function tellUnloaded(files) {
   for (const path of files) {
     const file = resolve(path)
     if (failed.has(file)) continue
-    await import(pathToFileURL(file).href).catch((error) =>
-      take({ type: 'test:fail', data: { name: relative(process.cwd(), file), file, nesting: 1, details: { error } } }),
-    )
+    await import(pathToFileURL(file).href).catch((error) => tellFailed(path, error))
   }
 }
 
@@ -93,10 +96,8 @@ async function tellSeveral(kind, files, signal) {
 }
 
 function tellFile(path, { error, duration_ms }) {
-  const file = resolve(path)
-  if (error !== undefined && error.failureType !== 'subtestsFailed')
-    take({ type: 'test:fail', data: { name: path, file, nesting: 1, details: { error } } })
-  take({ type: 'test:summary', data: { file, duration_ms } })
+  if (error !== undefined && error.failureType !== 'subtestsFailed') tellFailed(path, error)
+  take({ type: 'test:summary', data: { file: resolve(path), duration_ms } })
 }
 
 /** What the processors did since the last look: the share of their time that nobody wanted. */
