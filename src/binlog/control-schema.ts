@@ -16,7 +16,7 @@ import { randomBytes } from 'node:crypto'
 import { assert } from '../base/assert.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
-import { controlSchema, copiesTable, copiesTableDdl } from '../mysql/our-schema.ts'
+import { controlSchema, controlSchemaDdl, copiesTable, copiesTableDdl } from '../mysql/our-schema.ts'
 import { binlogErrors } from './errors.ts'
 import type { ColumnDefinition, RowsEvent, TableChoice } from './source.ts'
 
@@ -35,7 +35,7 @@ type ControlTable = keyof typeof tables
 
 /** Makes what is missing; repeatable, from any session with rights on the schema. */
 export async function ensureControlSchema(connection: Connection): Promise<void> {
-  await connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
+  await connection.query(controlSchemaDdl)
   for (const [table, definition] of Object.entries(tables)) {
     await connection.query(`CREATE TABLE IF NOT EXISTS ${controlSchema}.${table} ${definition} ENGINE=InnoDB`)
   }

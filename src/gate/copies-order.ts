@@ -14,7 +14,7 @@
  * One row for all reference tables of a keyspace: a statement reads others than it writes, and foreign keys change more. It is a row, and no named lock, as servers see deadlocks of rows, our search over
  * several servers as well (deadlocks.ts), and as it ends with the transaction.
  */
-import { controlSchema, copiesTable, copiesTableDdl } from '../mysql/our-schema.ts'
+import { controlSchema, controlSchemaDdl, copiesTable, copiesTableDdl } from '../mysql/our-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { quoteHex } from '../sql/quote.ts'
@@ -61,7 +61,7 @@ export class CopiesOrder {
     const backend = await innerConnection(this.#core, shard, undefined, null, holder)
     const { connection } = backend
     try {
-      await connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
+      await connection.query(controlSchemaDdl)
       await connection.query(copiesTableDdl)
       // Looked for without a lock: one who holds it is not waited for here.
       const there = await connection.value(`SELECT 1 FROM ${table} WHERE schema_name = ${own}`)

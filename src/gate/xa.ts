@@ -16,7 +16,7 @@
 import { append } from '../base/append.ts'
 import { randomBytes } from 'node:crypto'
 import { decisions as table, judge, type Outcome } from '../mysql/decisions.ts'
-import { armedSchemas, armedSchemasDdl, controlSchema, xaPrefix } from '../mysql/our-schema.ts'
+import { armedSchemas, armedSchemasDdl, controlSchemaDdl, xaPrefix } from '../mysql/our-schema.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteHex } from '../sql/quote.ts'
 import type { Holder } from './backend.ts'
@@ -60,7 +60,7 @@ export class Xa {
     const backend = await innerConnection(this.#core, shard, undefined, null, holder)
     within?.uses(backend.connection)
     try {
-      await backend.connection.query(`CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`)
+      await backend.connection.query(controlSchemaDdl)
       await backend.connection.query(
         `CREATE TABLE IF NOT EXISTS ${table} (gtrid VARBINARY(64) NOT NULL PRIMARY KEY, outcome VARCHAR(8) CHARACTER SET ascii NOT NULL, at DATETIME NOT NULL) ENGINE=InnoDB`,
       )

@@ -3,6 +3,8 @@
 /** The schema that holds our own tables. */
 export const controlSchema = '_shardwright'
 
+export const controlSchemaDdl = `CREATE DATABASE IF NOT EXISTS ${controlSchema} DEFAULT CHARACTER SET utf8mb4`
+
 /** The account of movers, by which their sessions are known. */
 export const moverUser = 'sw_mover'
 
