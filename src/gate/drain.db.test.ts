@@ -7,6 +7,7 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import { Gate } from './gate.ts'
+import { innerConnection } from './inner-statements.ts'
 import type { Session } from './session.ts'
 import { until } from '../../test/kit/until.ts'
 import { freePort, startMariadb, type TestServer } from './testkit/servers.ts'
@@ -171,5 +172,14 @@ besideEachOther('gates that end', (flavour) => {
     await noOpenTransactions(admin)
     assert.equal(await admin.value('SELECT COUNT(*) FROM app.t WHERE id IN (9, 89, 169)'), '0')
     await admin.close()
+  })
+
+  test('a gate that has ended connects to no shard for what is still under way', async () => {
+    const gate = await start('ended')
+    const shard = gate.core.watch.view.keyspaces.get('app')?.shards[0]
+    assert.ok(shard)
+    await gate.stop()
+    // Nobody has asked for that pool before.
+    await assert.rejects(innerConnection(gate.core, shard), { code: 'SW-GATE-019' })
   })
 })

@@ -262,6 +262,8 @@ export class Pools {
       connect: () => this.connect(shard, agreed, at),
     })
     pools.set(place, pool)
+    // What is under way when the gate stops may ask for a shard that nobody has asked for before: what it was given would never be closed.
+    if (this.closed) pool.close()
     return pool
   }
 

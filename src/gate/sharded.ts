@@ -48,6 +48,7 @@ import { onOneServer } from './unsharded-target.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const plansMax = 50
+type Asked = Pick<Execution, 'sql' | 'signal'>
 /** DDL goes from shard to shard: meanwhile their columns differ. */
 const [staleMax, stalePauseMs] = [20, 50]
 
@@ -156,27 +157,13 @@ export class Sharded {
 
   async #run(e: Execution): Promise<void> {
     let others = 0
-    let doubted = false
     for (let attempt = 0; ; attempt++) {
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
-      let lexed = this.#context.lexOf(e)
-      let plan: Plan
-      try {
-        plan = this.#planned(lexed, e)
-        for (let i = 0; plan.kind === 'needs-schema'; i++) {
-          if (i > plansMax) throw changing(plan.keyspace)
-          await this.#core.catalog.load(plan.keyspace, plan.tables, e.signal)
-          lexed = this.#context.lexOf(e)
-          plan = this.#planned(lexed, e)
-        }
-      } catch (error) {
-        // By columns of before? They are looked at, once.
-        const absent = errorKindOf(error) === 'schema'
-        const doubtful = !doubted && (absent || isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124'))
-        if (!doubtful || !(doubted = await this.#doubt(e, absent ? 0 : doubtedAgeMs.planned))) throw error
-        continue
-      }
+      let lexed!: Lexed
+      let plan = this.#planBy(e, () => this.#planned((lexed = this.#context.lexOf(e)), e))
+      // The lexer is everybody's.
+      if (plan instanceof Promise) [plan, lexed] = [await plan, this.#context.lexOf(e)]
       const one = onOneServer(plan)
       if (one !== null) {
         // It was prepared for the shards of a keyspace that has one server now.
@@ -212,8 +199,24 @@ export class Sharded {
   }
 
   /** Columns may be others than known: those of the tables that it names are looked at. */
-  #doubt({ sql, signal }: Execution, ageMs: number): Promise<boolean> {
+  #doubt({ sql, signal }: Asked, ageMs: number): Promise<boolean> {
     return this.#core.catalog.doubt(wordsOf(this.#context.lex(sql)), ageMs, signal)
+  }
+
+  /** With the columns that a plan asks for; at once where they are known. What is refused by columns of before is planned once more by those of now. */
+  #planBy(asked: Asked, make: () => Plan, loads = 0, doubted = false): Plan | Promise<Plan> {
+    let plan: Plan
+    try {
+      plan = make()
+    } catch (error) {
+      const absent = errorKindOf(error) === 'schema'
+      if (doubted || !(absent || isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124'))) throw error
+      const again = this.#doubt(asked, absent ? 0 : doubtedAgeMs.planned)
+      return again.then((others) => (others ? this.#planBy(asked, make, loads, true) : Promise.reject(error)))
+    }
+    if (plan.kind !== 'needs-schema') return plan
+    if (loads > plansMax) throw changing(plan.keyspace)
+    return this.#core.catalog.load(plan.keyspace, plan.tables, asked.signal).then(() => this.#planBy(asked, make, loads + 1, doubted))
   }
 
   #planned(lexed: Lexed, e: Execution): Plan {
@@ -222,11 +225,7 @@ export class Sharded {
   }
 
   async #plan(keyspace: string, sql: Buffer, signal: AbortSignal): Promise<Plan> {
-    for (;;) {
-      const plan = this.#core.planner.plan(this.#context.lex(sql), { keyspace })
-      if (plan.kind !== 'needs-schema') return plan
-      await this.#core.catalog.load(plan.keyspace, plan.tables, signal)
-    }
+    return await this.#planBy({ sql, signal }, () => this.#core.planner.plan(this.#context.lex(sql), { keyspace }))
   }
 
   /** Null: answered. Otherwise nothing was done, and it may be tried again when routing allows. */

@@ -126,7 +126,7 @@ for (const flavour of flavours()) {
     test('promise 1: a table that was not there, made past the gates, has its rows where their keys say, and is read whole', async () => {
       const shards = schemas.map((schema, i) => ({ name: ['-80', '80-'][i] as string, serverId: 's1', schema }))
       const byId = { column_vindexes: [{ column: 'id', name: 'hash' }] }
-      const made = { m: byId, r: { type: 'reference' }, s: byId }
+      const made = { m: byId, r: { type: 'reference' }, s: byId, q: byId }
       const vschema = { sharded: true, vindexes: { hash: { type: 'hash' } }, tables: made }
       await addKeyspace(world.store, 'later', shards, { sharded: true, vschema })
       await until('the keyspace is seen', 2_000, async () => other.core.watch.view.keyspaces.get('later')?.vschemaVersion !== undefined)
@@ -153,6 +153,12 @@ for (const flavour of flavours()) {
       await k.query('UPDATE m SET n = 2')
       assert.equal(await k.value('SELECT 1 FROM m'), '1')
       for (const table of ['m', 'r', 's', 'nowhere']) await onShards(`DROP TABLE ${table}`)
+      // At once after somebody was told that it is not there.
+      await absent('SELECT 1 FROM q')
+      await onShards('CREATE TABLE q (id BIGINT PRIMARY KEY, n INT)')
+      await (await k.prepare('INSERT INTO q VALUES (?, ?)')).execute(['4', '1'])
+      assert.equal(await standing('q'), '0,1')
+      await onShards('DROP TABLE q')
     })
 
     test('promise 10: a statement whose plan is known keeps a lookup that the vschema has got since', async () => {
