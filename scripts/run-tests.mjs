@@ -35,6 +35,12 @@ async function tell(tests) {
   for await (const event of tests) take(event)
 }
 
+/** Of a suite that stands elsewhere (test/kit/beside.ts, a conformance suite) each test is told as one of the file that has it run: it is that file that failed. */
+async function tellOne(path, tests) {
+  const file = resolve(path)
+  for await (const { type, data } of tests) take({ type, data: data.file === undefined ? data : { ...data, file } })
+}
+
 /**
  * In one process the runner passes over what a file throws beside its tests, once it has begun one, and those behind it are never begun. Imported again, a module throws the same again and runs nothing.
  */
@@ -62,7 +68,7 @@ async function runFile(kind) {
   const signal = AbortSignal.timeout(3 * kind.timeoutMs)
   const next = kind.left.shift()
   if (Array.isArray(next)) await tellSeveral(kind, next, signal)
-  else await tell(run({ files: [next], timeout: kind.timeoutMs, signal }))
+  else await tellOne(next, run({ files: [next], timeout: kind.timeoutMs, signal }))
   kind.running--
 }
 
@@ -83,7 +89,9 @@ async function tellSeveral(kind, files, signal) {
   })) {
     const { type, data } = event
     const isOutcome = type === 'test:pass' || type === 'test:fail'
-    if (data.file !== severalFiles) take({ type, data: { ...data, nesting: data.nesting - 1 } })
+    // Files are told of in their order, each behind its tests.
+    const [current = files.at(-1)] = left
+    if (data.nesting > 0) take({ type, data: { ...data, file: resolve(current), nesting: data.nesting - 1 } })
     else if (type === 'test:stdout' || type === 'test:stderr') take({ type, data: { ...data, file: resolve(readFileSync(at, 'utf8')) } })
     else if (isOutcome && left.delete(data.name)) tellFile(data.name, data.details)
     else if (type === 'test:fail') error = data.details.error

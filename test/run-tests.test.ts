@@ -7,16 +7,16 @@ import { test } from 'node:test'
 
 /** Runs a plan over files with these bodies; what was told of them, and what they traced. */
 async function ran(
-  plan: (file: (name: string, body: string) => string) => object,
+  plan: (file: (name: string, body: string, beside?: string) => string) => object,
 ): Promise<{ code: unknown; told: string; passed: number; failed: string[]; trace: string }> {
   const dir = mkdtempSync(join(tmpdir(), 'sw-run-tests-'))
   try {
     const traced = join(dir, 'trace')
-    const file = (name: string, body: string): string => {
+    const file = (name: string, body: string, beside = ''): string => {
       const path = join(dir, `${name}.test.mjs`)
       const trace = `const trace = (what) => appendFileSync(${JSON.stringify(traced)}, what), traced = () => readFileSync(${JSON.stringify(traced)}, 'utf8')`
       const imports = `import { appendFileSync, readFileSync } from 'node:fs'\nimport { after, test } from 'node:test'\nimport { createServer } from 'node:net'`
-      writeFileSync(path, `${imports}\n${trace}\ntest('${name}', async () => {\n${body}\n})\n`)
+      writeFileSync(path, `${imports}\n${beside}\n${trace}\ntest('${name}', async () => {\n${body}\n})\n`)
       return path
     }
     const tally = join(dir, 'tally')
@@ -55,6 +55,17 @@ test('a test file that never ends is ended and named, and the results of all oth
   assert.deepEqual(failed, ['fails.test.mjs', 'hangs.test.mjs'], told)
   assert.equal(passed, 4, told)
   assert.equal(trace, '()()()')
+})
+
+test('a test of a suite that stands elsewhere is told as one of the file that has it run: that file failed', async () => {
+  const { told, passed, failed } = await ran((file) => {
+    const suite = `import ${JSON.stringify(file('suite', "throw new Error('of the suite')"))}`
+    const [alone, first, second] = ['alone', 'first', 'second'].map((name) => file(name, "trace('.')", suite))
+    return { kinds: [{ files: [alone, [first, second, file('fine', '')]], atOnce: 1, timeoutMs: 60_000 }] }
+  })
+  // Of those in one process the first has the suite run.
+  assert.deepEqual(failed, ['alone.test.mjs', 'first.test.mjs'], told)
+  assert.equal(passed, 4, told)
 })
 
 test('while the processors are idle more files run than always do, up to a most; while they are not, no more', async () => {
