@@ -91,6 +91,13 @@ export class GateCatalog implements Catalog {
   async load(keyspace: string, tables: readonly string[], signal: AbortSignal): Promise<void> {
     // Stored functions come with any table.
     await Promise.all((tables.length === 0 ? [null] : tables).map((table) => this.#load(keyspace, table, signal)))
+    // One that is not there is told sooner than what others are: by when the last is known it would be asked for anew, and so without end.
+    const atMs = this.#core.clock.monotonicMs()
+    const loaded = this.#entries.get(keyspace)?.loaded
+    for (const table of tables) {
+      const found = loaded?.get(table)
+      if (found?.columns === null) found.atMs = atMs
+    }
   }
 
   /** After DDL, or an error that says columns are others than known. */

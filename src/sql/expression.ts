@@ -137,7 +137,8 @@ function queryOrValues(r: Reader): Expr[] {
   if (r.isWord('TABLE')) r.refuse('TABLE as a query')
   if (!startsQuery(r)) return expressionList(r)
   r.at++
-  const first = r.deeper(() => parenthesised(r, from))
+  const inner = r.deeper(() => parenthesised(r, from))
+  const first = withSuffixes(r, from, inner)
   if (first.kind === 'subquery') {
     if (r.isOperator(')')) return [first]
     if (queryGoesOn.has(r.word())) return [{ kind: 'subquery', query: r.query(r, { query: first.query, from }), span: r.span(from) }]
@@ -161,7 +162,15 @@ function unary(r: Reader): Expr {
     r.at++
     return { kind: 'other', construct: 'BINARY', children: [r.deeper(() => unary(r))], span: r.span(from) }
   }
-  let value = r.deeper(() => primary(r))
+  return withSuffixes(
+    r,
+    from,
+    r.deeper(() => primary(r)),
+  )
+}
+
+function withSuffixes(r: Reader, from: number, first: Expr): Expr {
+  let value = first
   for (;;) {
     if (r.takeWords('COLLATE')) {
       r.name('a collation')
@@ -350,7 +359,13 @@ function matchAgainst(r: Reader): Expr {
   r.expectOperator('(')
   children.push(binary(r, bitPower))
   // IN BOOLEAN MODE, IN NATURAL LANGUAGE MODE (which is what none means), either of the last two WITH QUERY EXPANSION.
-  const mode = r.isWord('BOOLEAN', 1) ? ' BOOLEAN' : r.isWord('QUERY', 1) || r.isWord('QUERY', 5) ? ' EXPANSION' : ''
+  const mode = r.isOperator(')')
+    ? ''
+    : r.isWord('BOOLEAN', 1)
+      ? ' BOOLEAN'
+      : r.isWord('QUERY', 1) || r.isWord('QUERY', 5)
+        ? ' EXPANSION'
+        : ''
   r.skipParentheses()
   return { kind: 'other', construct: 'MATCH' + mode, children, span: r.span(from) }
 }

@@ -17,7 +17,7 @@ test('words that are names where nothing of their operator or clause follows', (
   assert.equal(shape(select('SELECT a MEMBER OF (b), c SOUNDS LIKE d').items[0]!.expr), 'MEMBER OF{a b}')
 })
 
-test('a parenthesis that begins with a query may be a value, or a union', () => {
+test('a parenthesis that begins with a query may be a value, or a union; words behind one are not of it', () => {
   const table: [string, string][] = [
     ['((SELECT 1) + 1)', '(subquery + v)'],
     ['((SELECT 1), 2) = (1, 2)', '(<subquery v> = <v v>)'],
@@ -27,6 +27,10 @@ test('a parenthesis that begins with a query may be a value, or a union', () => 
     ['((((SELECT 1))))', 'subquery'],
     ['(((SELECT 1) * 2) - 3)', '((subquery * v) - v)'],
     ['((SELECT ?) IN (?, ?))', '(subquery in v v)'],
+    ['((SELECT a) COLLATE utf8mb4_bin = b)', '(COLLATE{subquery} = b)'],
+    ['a IN ((SELECT b) COLLATE utf8mb4_bin, c)', '(a in COLLATE{subquery} c)'],
+    ["MATCH (a) AGAINST ('x') FROM t ORDER BY query", 'MATCH{a v}'],
+    ["MATCH (a) AGAINST ('x' IN NATURAL LANGUAGE MODE WITH QUERY EXPANSION)", 'MATCH EXPANSION{a v}'],
   ]
   for (const [text, expected] of table) assert.equal(shape(select('SELECT ' + text).items[0]!.expr), expected, text)
 })

@@ -249,6 +249,8 @@ function planRows(
       : statement.kind === 'insert'
         ? planInsert(statement, analysis, keyspace.name, lexed.count)
         : planChange(statement, analysis, keyspace.name, lexed.count)
+  // Why it can't be put together is no answer where a server would miss a table.
+  if (plan.scatter.kind === 'refused' && plan.destinations.some(({ kind }) => kind !== 'any')) requireTables(analysis)
   return { plan, fixed: analysis.fixedLiterals }
 }
 

@@ -146,7 +146,7 @@ export class Binder {
   readonly catalog: Catalog
   readonly current: string | null
   readonly tables: BoundTable[] = []
-  #missing: string[] = []
+  #missing = false
 
   constructor(catalog: Catalog, current: string | null) {
     this.catalog = catalog
@@ -175,7 +175,7 @@ export class Binder {
         instead: 'SET NAMES utf8mb4, and write the name so',
       })
     const columns = keyspace.vschema.sharded ? keyspace.columns(name) : null
-    if (columns === undefined) this.#missing.push(name)
+    this.#missing ||= columns === undefined
     const entry = keyspace.vschema.tables.get(name)
     if (keyspace.vschema.sharded && entry === undefined && columns != null)
       throw planErrors.tableNotInVschema({ table: name, keyspace: keyspace.name })
@@ -194,10 +194,11 @@ export class Binder {
     return bound
   }
 
-  /** After all tables are bound. */
+  /** After all tables are bound. Those that are not there are asked for beside the others: believed for a moment each, they would be asked for in turn. */
   requireColumns(): void {
     const keyspace = this.tables[0]?.keyspace
-    if (keyspace !== undefined && this.#missing.length > 0) throw new NeedsSchema(keyspace.name, [...new Set(this.#missing)])
+    if (keyspace === undefined || !this.#missing) return
+    throw new NeedsSchema(keyspace.name, [...new Set(this.tables.flatMap(({ name, columns }) => (columns === null ? [name] : [])))])
   }
 }
 
