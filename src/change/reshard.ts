@@ -46,6 +46,7 @@ import type { Claims } from './reshard-switch.ts'
 import { cancelVerb, completeVerb } from './reshard-end.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
+import { shardUid } from './shard-uid.ts'
 
 export { planReshardCreate } from './reshard-plan.ts'
 
@@ -266,11 +267,6 @@ async function attachTarget(
     await closeServer(claimed, { allowUnfenced, schemas }, context.clock)
     await noteClosed(claimed.connection, schemas)
   })
-}
-
-/** Follows from the workflow, so that a repeated step finds what it made. */
-function shardUid(workflowUid: string, shard: string): string {
-  return `${workflowUid}.${shard}`
 }
 
 /** One stream a source, feeding every target whose range meets its own; the first one moves the reference tables. */

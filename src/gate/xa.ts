@@ -50,7 +50,7 @@ export class Xa {
   }
 
   newId(decider: ShardView): string {
-    // Servers take 64 bytes of it: room for a uid of 47, as a reshard gives (`<uuid>.1000-1040`).
+    // Servers take 64 bytes of it: room for a uid of 47, as a reshard gives at most (`<uuid>.1000-1040`).
     return `${xaPrefix}${randomBytes(6).toString('hex')}-${decider.uid}`
   }
 
