@@ -56,7 +56,8 @@ export async function createBranch(world: World, request: BranchRequest): Promis
   const schemasOf = (id: string): string[] => planned.filter((one) => one.serverId === id).map((one) => one.schema)
   const attached = new Map<string, ServerRecord>()
   if (request.targetServers === undefined || request.targetServers.length === 0) {
-    await settled([...servers].map((id) => provisionServer(world, { id, flavour, schemas: schemasOf(id), closed: false })))
+    const like = source.serverId
+    await settled([...servers].map((id) => provisionServer(world, { id, flavour, schemas: schemasOf(id), closed: false, like })))
   } else {
     for (const address of request.targetServers) {
       const record = await attachServer(world, { ...address, schema: undefined })

@@ -26,6 +26,7 @@ import { SwError } from '../base/errors.ts'
 import { controllerName, Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
 import { decisionLog } from './decision-log.ts'
+import { takeDefaultsAnew } from './defaults-anew.ts'
 import { changeErrors } from './errors.ts'
 import { fleetCarrier } from './fleet-carry.ts'
 import { LiveSteps } from './live-steps.ts'
@@ -83,6 +84,7 @@ export async function checkVerb(world: World & Claims, context: ActionContext): 
   const { sourceShards } = context.workflow.spec as unknown as ReshardSpec
   const back = plan.to.shards.every((shard) => sourceShards.includes(shard.shard))
   const real = switchContext(world, context)
+  if (!back) await takeDefaultsAnew(world, plan)
   const limits: SwitchLimits = { ...defaultSwitchLimits, replicas: back ? 'told' : 'required' }
   const found = await preflight(real, plan, limits, [], real.carrier?.of(plan, limits.warmMs) ?? null)
   await context.say(...found.notes, ...(await sideNotes(context.store, plan)))
@@ -135,12 +137,14 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
   await requireVdiff(context, args, leaving)
   if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
   if (args.allowFewerReplicas === true && !args.dryRun) await context.journal('fewer replicas than the serving side are allowed, as asked')
+  if (verb === 'switchtraffic' && !args.dryRun)
+    await takeDefaultsAnew(world, await planSwitch(real.store, { keyspace, workflow: name, shards: shardsAsked(args) }))
   const back = verb === 'switchtraffic' ? 'reversetraffic' : 'switchtraffic'
   const live = new LiveSteps(context)
   const report = await switchTraffic(real, {
     keyspace,
     workflow: name,
-    shards: args.shards.length === 0 ? null : args.shards,
+    shards: shardsAsked(args),
     to: wanted,
     dryRun: args.dryRun,
     allowDifferences: args.allowDifferences,
@@ -171,6 +175,10 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     )
 }
 
+function shardsAsked({ shards }: Pick<SwitchArgs, 'shards'>): readonly string[] | null {
+  return shards.length === 0 ? null : shards
+}
+
 /** What the side that is to serve must have of replicas. Nothing of it stands in the way of undoing. */
 function replicaRule(verb: 'switchtraffic' | 'reversetraffic', args: Pick<SwitchArgs, 'allowFewerReplicas'>): SwitchLimits['replicas'] {
   if (verb === 'reversetraffic') return 'told'
@@ -194,7 +202,7 @@ async function requireReplicas(
   const to = moving.flatMap((component) => [...component.serving.primary, ...component.other]).filter((shard) => wanted.includes(shard))
   const found = await replicaReadFindings(real, keyspace, to, args.maxLagMs)
   if (moving.some((component) => component.other.some((shard) => wanted.includes(shard)))) {
-    const plan = await planSwitch(real.store, { keyspace, workflow: name, shards: args.shards.length === 0 ? null : args.shards })
+    const plan = await planSwitch(real.store, { keyspace, workflow: name, shards: shardsAsked(args) })
     found.push(...(await streamFindings(real, plan, { ...defaultSwitchLimits, lagMs: args.maxLagMs })).blockers)
   }
   if (found.length === 0) return

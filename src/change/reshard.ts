@@ -145,6 +145,8 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
   })
   // From the claim on the vschema stands still; before it, it may have changed after it was read for the plan.
   if ((await store.get(keys.vschema(keyspace)))?.version !== plan.vschemaVersion) throw changeErrors.vschemaChanged({ keyspace, name })
+  const first = plan.sources[0]
+  if (first === undefined) throw changeErrors.noShard({ keyspace, shard: '', serving: '' })
   if (spec.allowUnfenced.length > 0) await allowUnfenced(context, spec.allowUnfenced)
   await context.step(
     'servers',
@@ -153,7 +155,9 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
         plan.targets.filter((target) => target.serverId === serverId).map((target) => target.schema)
       // All of them end before a failure is told: none is still being made when `cancel` removes them.
       await settled(
-        plan.newServers.map((id) => provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true })),
+        plan.newServers.map((id) =>
+          provisionServer(world, { id, flavour: plan.flavour, schemas: schemasOf(id), closed: true, like: first.serverId }),
+        ),
       )
       const secret = await readRecord<CreationSecret>(store, keys.creationSecret(uid))
       for (const address of spec.targetServers ?? []) {
@@ -166,8 +170,6 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
   )
   await forgetPasswords(context)
   const attached = [...new Set(plan.targets.map((target) => target.serverId))].filter((id) => !plan.newServers.includes(id))
-  const first = plan.sources[0]
-  if (first === undefined) throw changeErrors.noShard({ keyspace, shard: '', serving: '' })
   await context.step(
     'tables',
     async () => {

@@ -12,6 +12,9 @@ import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { moverUser } from '../mysql/our-schema.ts'
 import type { Credentials, Provisioner, ServerEndpoint } from '../mysql/provisioning.ts'
 import { readIdentity } from '../mysql/server-identity.ts'
+import { readSessionDefaults } from '../mysql/session-defaults.ts'
+import { takeDefaults } from '../mysql/take-defaults.ts'
+import { takeZones } from '../mysql/take-zones.ts'
 import { attachServer as takeServer } from '../switch/attach.ts'
 import { readOwner } from '../switch/control-schema.ts'
 import type { ClaimPool } from '../switch/claim.ts'
@@ -101,11 +104,19 @@ export async function withServerFor<T>(
  */
 export async function provisionServer(
   world: World,
-  request: { id: string; flavour: FlavourName; schemas: readonly string[]; closed: boolean },
+  request: {
+    id: string
+    flavour: FlavourName
+    schemas: readonly string[]
+    closed: boolean
+    /** The server in whose place it is to serve. */
+    like?: string
+  },
 ): Promise<ServerRecord> {
+  const { like, ...made } = request
   const known = await readRecord<ServerRecord>(world.store, keys.server(request.id))
   const accounts = await secretOf(world.store, request.id)
-  const endpoint = await world.provisioner.provision({ ...request, accounts })
+  const endpoint = await world.provisioner.provision({ ...made, accounts })
   const record: ServerRecord = {
     v: 1,
     id: request.id,
@@ -123,7 +134,21 @@ export async function provisionServer(
     return readIdentity(connection)
   })
   await updateRecord<ServerRecord>(world.store, keys.server(request.id), (server) => (server === null ? null : { ...server, identity }))
+  if (like !== undefined) await takeDefaultsOf(world, request.id, like)
   return { ...record, identity }
+}
+
+/** Sessions on a server of our own making get the defaults that they have on `like`, for good, and the zones that it knows; what the user sets for all such servers stays as he wants it. */
+export async function takeDefaultsOf({ store, provisioner, log }: World, id: string, like: string): Promise<void> {
+  const kept = await withServer(store, like, 'admin', (from) =>
+    withServer(store, id, 'admin', async (to) => {
+      const wanted = await readSessionDefaults(from)
+      await takeZones(from, to)
+      return takeDefaults(to, wanted, provisioner.settingsGiven())
+    }),
+  )
+  await provisioner.keepSettings(id, kept)
+  log.info({ server: id, like, kept }, 'sessions have the defaults that they have on another server')
 }
 
 /** A server of ours that came back at another port: whoever reaches it by the topology has to hear of that. */

@@ -99,6 +99,16 @@ export class LocalServers {
       throw localErrors.notOurs({ dir, pid: record?.process?.pid ?? 'none' })
   }
 
+  /** More `my.cnf` settings, from its next start on. Nothing to do when there is no server. */
+  async keepSettings(dir: string, extra: ServerSettings['extra']): Promise<void> {
+    const at = absolute(dir)
+    await withExistingDirectory(at, this.#clock, 60_000, async () => {
+      const record = readServerRecord(at)
+      if (record === null) return
+      await writeServerRecord(at, { ...record, settings: { ...record.settings, extra: { ...record.settings.extra, ...extra } } })
+    })
+  }
+
   /**
    * Stops the server at once and removes its directory with all data, under the directory's lock: nobody makes one there meanwhile. With `which` only the one whose record
    * has that id of a server (null: none has been recorded). The record goes last, for whoever goes on with a removal that was broken off.

@@ -145,14 +145,16 @@ export class LocalProvisioner implements Provisioner {
     signal?: AbortSignal,
   ): Promise<ServerEndpoint> {
     signal?.throwIfAborted()
-    const port = readServerRecord(dir)?.port ?? record.port
+    const had = readServerRecord(dir)
+    const port = had?.port ?? record.port
     const server = await this.#servers.start({
       id: record.id,
       flavour: record.flavour,
       dir,
       port,
       ...(record.rootPassword === null ? {} : { rootPassword: record.rootPassword }),
-      settings: { ...this.#options.settings, extra: { ...this.#options.settings?.extra, ...settings } },
+      // What was kept for it since is no part of any request.
+      settings: { ...this.#options.settings, extra: { ...had?.settings.extra, ...this.#options.settings?.extra, ...settings } },
     })
     return endpointOf(server)
   }
@@ -216,6 +218,14 @@ export class LocalProvisioner implements Provisioner {
     if (record === null) return []
     const { flavour, version, port, socketPath, serverId } = record
     return [{ id, flavour, version, host: '127.0.0.1', port, socketPath, dataDir: dir, which: String(serverId) }]
+  }
+
+  settingsGiven(): readonly string[] {
+    return Object.keys(this.#options.settings?.extra ?? {})
+  }
+
+  async keepSettings(id: string, settings: Readonly<Record<string, string>>): Promise<void> {
+    await this.#servers.keepSettings(this.#dir(id), settings)
   }
 
   async place(): Promise<Place> {

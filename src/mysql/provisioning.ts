@@ -49,6 +49,10 @@ export interface Provisioner {
    */
   remove(id: string, which: string | null): Promise<'removed' | 'another'>
   list(): Promise<ListedServer[]>
+  /** Names of settings that every server made here has because the user says so, as in `my.cnf`. */
+  settingsGiven(): readonly string[]
+  /** For each later start of a server, beside those that it has; what runs is left as it is. Names of `my.cnf`, with dashes. */
+  keepSettings(id: string, settings: Readonly<Record<string, string>>): Promise<void>
   /** Where servers are made, with the room there is; null: not known. */
   place(): Promise<Place | null>
 }

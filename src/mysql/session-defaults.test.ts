@@ -4,7 +4,12 @@ import { differingDefaults, type SessionDefaults } from './session-defaults.ts'
 
 const strict = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'
 function server(values: Record<string, string> = {}, flavour: SessionDefaults['flavour'] = 'mysql', zone = 'utc'): SessionDefaults {
-  return { flavour, zone, values: { time_zone: 'SYSTEM (UTC)', transaction_isolation: 'REPEATABLE-READ', sql_mode: strict, ...values } }
+  return {
+    flavour,
+    zone,
+    zoneNames: [],
+    values: { time_zone: 'SYSTEM (UTC)', transaction_isolation: 'REPEATABLE-READ', sql_mode: strict, ...values },
+  }
 }
 function found(f: SessionDefaults, ...n: SessionDefaults[]): Record<string, boolean> {
   const to = new Map(n.map((one, i) => [`n${i}`, one]))

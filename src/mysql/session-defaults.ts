@@ -20,13 +20,13 @@ const compared = {
   collation_server: null,
 } as const
 
-type Compared = keyof typeof compared
-const names = Object.keys(compared) as Compared[]
+export type Compared = keyof typeof compared
+export const names = Object.keys(compared) as Compared[]
 /** Those that a gate compares too: sql_mode it sees to by itself, and each database has a collation of its own. */
 export const answerVariables: readonly string[] = names.filter((name) => name !== 'sql_mode' && name !== 'collation_server')
 
 /** By these text is read, or values are checked and stored, otherwise: modes of both flavours, which neither leaves to the other's default. */
-const modesOfBoth = [
+export const modesOfBoth: readonly string[] = [
   'ALLOW_INVALID_DATES',
   'ANSI_QUOTES',
   'ERROR_FOR_DIVISION_BY_ZERO',
@@ -56,12 +56,14 @@ const modesOfOne = [
  * What clocks show in the servers' zone, every thirty days for as long as a TIMESTAMP may say: zones that agree in all of it are one, whatever they are called (SYSTEM, UTC, +00:00), and one that is called
  * CET in winter and CEST in summer is itself. (MySQL has no MD5 any more.)
  */
-const zoneSql = `SELECT SHA2(CONCAT(${Array.from({ length: 828 }, (_, i) => `FROM_UNIXTIME(${i * 30 * 86_400})`).join(',')}), 256)`
+export const zoneSql = `SELECT SHA2(CONCAT(${Array.from({ length: 828 }, (_, i) => `FROM_UNIXTIME(${i * 30 * 86_400})`).join(',')}), 256)`
 
 export type SessionDefaults = {
   readonly flavour: FlavourName
   /** The same for zones that are one. */
   readonly zone: string
+  /** As the server calls it, and as what it is now from UTC (`05:30:00`). */
+  readonly zoneNames: readonly string[]
   /** As they are told, by name. */
   readonly values: Readonly<Record<string, string>>
 }
@@ -82,6 +84,7 @@ export async function readSessionDefaults(connection: Connection): Promise<Sessi
   return {
     flavour: connection.flavour,
     zone: zone ?? '',
+    zoneNames: [own, offset ?? ''].filter((name) => name !== ''),
     values: Object.fromEntries(names.map((name) => [name, told[name] ?? found.get(name) ?? ''])),
   }
 }
@@ -126,6 +129,6 @@ function decidingModes(a: SessionDefaults, b: SessionDefaults): string[] {
   return deciding.filter((mode) => modesOf(a).has(mode) !== modesOf(b).has(mode))
 }
 
-function modesOf({ values }: SessionDefaults): ReadonlySet<string> {
+export function modesOf({ values }: SessionDefaults): ReadonlySet<string> {
   return new Set((values['sql_mode'] ?? '').split(',').filter((mode) => mode !== ''))
 }

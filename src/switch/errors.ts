@@ -328,7 +328,7 @@ export const switchErrors = defineErrors('SWITCH', {
     class: 'user',
     what: 'sessions have another {variable} by default on the side that is to serve: {values}',
     why: 'Who sets none of their own has it from the moment of the switch: {harm}.',
-    fix: 'Make it alike: SET GLOBAL on the side that serves; on the side that is closed in the configuration of its servers, which are started again. To switch all the same: --allow-differences {variable}',
+    fix: 'Make it alike: SET GLOBAL on the side that serves; on the side that is closed in the configuration of its servers, which are started again (servers that we made take it over by themselves, unless you set it for them). To switch all the same: --allow-differences {variable}',
   },
   unfollowed: {
     number: 52,

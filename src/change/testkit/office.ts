@@ -33,6 +33,8 @@ export const nothingIsMade: Provisioner = {
   stop: async () => undefined,
   remove: async () => 'removed',
   list: async () => [],
+  settingsGiven: () => [],
+  keepSettings: () => Promise.reject(new Error('nothing was provisioned')),
   place: async () => null,
 }
 
@@ -71,7 +73,7 @@ export class Office implements AsyncDisposable {
     })
   }
 
-  static async open(flavour: 'mariadb' | 'mysql', switchFailpoint = noSwitchFailpoint): Promise<Office> {
+  static async open(flavour: 'mariadb' | 'mysql', switchFailpoint = noSwitchFailpoint, provisioner = nothingIsMade): Promise<Office> {
     const store = new MemoryStore()
     const installationId = randomUUID()
     const leader: LeaderRecord = { v: 1, holder: 'test', token: 1, address: '' }
@@ -83,7 +85,7 @@ export class Office implements AsyncDisposable {
     const end = new AbortController()
     const leadership: Leadership = { token: 1, fence: { key: keys.leader, version: result.revision }, signal: end.signal }
     const pool = new ClaimPool({ store, installationId, leadership, clock: systemClock, log: silentLog })
-    const world: World = { store, provisioner: nothingIsMade, flavour, clock: systemClock, log: silentLog }
+    const world: World = { store, provisioner, flavour, clock: systemClock, log: silentLog }
     return new Office(world, pool, leadership, end, switchFailpoint)
   }
 
