@@ -58,6 +58,19 @@ test('of each the value that most servers have is given to all, as far as a sess
     ['c: time_zone +02:00', 'd: time_zone +02:00', 'a: time_zone +02:00'],
   )
   assert.deepEqual(agreed({ shop: ['c', 'd'] }), [])
+  // Where keyspaces have servers in common each is of one value all the same.
+  assert.deepEqual(
+    agreed({ one: ['a', 'b'], two: ['b', 'd'] })
+      .map((one) => one.split(', ').at(-1))
+      .toSorted(),
+    ['div_precision_increment 8', 'div_precision_increment 8', 'div_precision_increment 8'],
+  )
+  assert.deepEqual(
+    [agreed({ one: ['a', 'x'], two: ['c', 'y'], three: ['x', 'y'] }), agreed({ one: ['a', 'x'], two: ['c', 'y'] })].map(
+      ({ length }) => length,
+    ),
+    [2, 0],
+  )
   // Each keyspace has its own.
   assert.deepEqual(agreed({ one: ['a'], two: ['b', 'c'] }), [])
 })

@@ -54,14 +54,14 @@ export function canBeGiven({ variable }: Pick<Differing, 'variable'>): boolean {
 
 /**
  * By server, what its connections are given: of each variable that the servers of a keyspace have differently the value that most of them have, among as many that of the first by its id. Where a server is of
- * two keyspaces, the first by name decides.
+ * two keyspaces, their servers have one value all: what it has by the one, the other's have beside it.
  */
 export function agreedDefaults(
   keyspaces: ReadonlyMap<string, ReadonlySet<string>>,
   found: ReadonlyMap<string, Defaults>,
 ): Map<string, Map<string, string>> {
   const agreed = new Map<string, Map<string, string>>()
-  const differing = differingDefaults(keyspaces, found).toSorted((a, b) => (a.keyspace < b.keyspace ? -1 : 1))
+  const differing = differingDefaults(together(keyspaces), found)
   const systems = new Set(differing.flatMap(({ keyspace, variable }) => (variable === 'system_time_zone' ? [keyspace] : [])))
   for (const { keyspace, variable, values } of differing.filter(canBeGiven)) {
     const counts = new Map<string, number>()
@@ -76,11 +76,25 @@ export function agreedDefaults(
     if (value === undefined) continue
     for (const id of Object.keys(values)) {
       const ofServer = agreed.get(id) ?? new Map<string, string>()
-      agreed.set(id, ofServer)
-      if (!ofServer.has(variable)) ofServer.set(variable, value)
+      agreed.set(id, ofServer.set(variable, value))
     }
   }
   return agreed
+}
+
+/** Servers that keyspaces have in common, with all others of these, by the name of one of them. */
+function together(keyspaces: ReadonlyMap<string, ReadonlySet<string>>): Map<string, Set<string>> {
+  const all = new Map<string, Set<string>>()
+  for (const [name, servers] of keyspaces) {
+    const joined = new Set(servers)
+    for (const [other, theirs] of all) {
+      if (theirs.isDisjointFrom(servers)) continue
+      for (const id of theirs) joined.add(id)
+      all.delete(other)
+    }
+    all.set(name, joined)
+  }
+  return all
 }
 
 /** A value as SQL text: a server takes no text for a number. */
