@@ -185,6 +185,11 @@ for (const flavour of flavours()) {
     type Said = { keyspace?: string; variable?: string; values?: object }
     const said: Said[] = []
     const servers: TestServer[] = []
+    const vschema = {
+      sharded: true,
+      vindexes: { hash: { type: 'hash' } },
+      tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
+    }
     let gate: Gate
     let port = 0
     const open = (database: string): Promise<Connection> => connect({ host: '127.0.0.1', port, user: 'app', password, database })
@@ -204,11 +209,6 @@ for (const flavour of flavours()) {
         await admin.query(`CREATE DATABASE ${schema}`)
         await admin.query(`CREATE TABLE ${schema}.${tables[0]}`)
         await addServer(store, `s-${shard}`, server.port, flavour)
-      }
-      const vschema = {
-        sharded: true,
-        vindexes: { hash: { type: 'hash' } },
-        tables: { t: { column_vindexes: [{ column: 'id', name: 'hash' }] } },
       }
       const placed = Object.entries(sharded).map(([name, schema]) => ({ name, serverId: `s-${name}`, schema }))
       await addKeyspace(store, 'shop', placed, { sharded: true, vschema })
@@ -290,6 +290,34 @@ for (const flavour of flavours()) {
       assert.deepEqual(await asked(next), wanted)
       await next.query("UPDATE t SET v = IF(id = 1, 'a', 'id') WHERE id IN (1, 4)")
       await next.close()
+    })
+
+    test('promise 10: so it is with a server that the gate hears of later, which gets what connections have', async () => {
+      const store = new MemoryStore()
+      for (const [i, server] of servers.entries()) await addServer(store, `s${i}`, server.port, flavour)
+      await addKeyspace(store, 'plain', [{ name: '-', serverId: 's1', schema: 'shop_end' }])
+      await addUser(store, 'app', password)
+      const { gate: early, port: at } = await startGate(store)
+      const ask = async (database: string, sql: string): Promise<unknown> => {
+        await using c = await connect({ host: '127.0.0.1', port: at, user: 'app', password, database })
+        await c.query("SET sql_mode = 'STRICT_TRANS_TABLES'")
+        return await answer(c, sql)
+      }
+      const asked = 'SELECT id, 1 / 3, @@time_zone, FROM_UNIXTIME(0) FROM t WHERE id IN (1, 4)'
+      const row = ['0.33333', '+02:00', '1970-01-01 02:00:00']
+      assert.deepEqual(await ask('plain', asked), [['4', ...row]])
+      const placed = [
+        { name: '-80', serverId: 's0', schema: 'shop_80' },
+        { name: '80-', serverId: 's1', schema: 'shop_end' },
+      ]
+      await addKeyspace(store, 'shop', placed, { sharded: true, vschema })
+      await until('the gate to know it', () => early.core.watch.view.keyspaces.get('shop')?.notReady === null)
+      assert.deepEqual(await ask('shop', asked), [
+        ['1', ...row],
+        ['4', ...row],
+      ])
+      assert.deepEqual(await ask('plain', asked), [['4', ...row]])
+      await early.stop()
     })
 
     test('promise 10: nor is anything guessed before a server has answered', async () => {

@@ -74,3 +74,32 @@ test('of each the value that most servers have is given to all, as far as a sess
   // Each keyspace has its own.
   assert.deepEqual(agreed({ one: ['a'], two: ['b', 'c'] }), [])
 })
+
+test('SYSTEM is given to no server whose system has another zone, also where that one does not have SYSTEM by default', () => {
+  const found = new Map([
+    ['a', of({ time_zone: 'SYSTEM', system_time_zone: 'UTC' })],
+    ['b', of({ time_zone: '+02:00', system_time_zone: 'CEST' })],
+    ['c', of({ time_zone: 'SYSTEM', system_time_zone: 'UTC' })],
+  ])
+  const agreed = agreedDefaults(new Map([['shop', new Set(['a', 'b', 'c'])]]), found)
+  assert.deepEqual(
+    ['a', 'b', 'c'].map((id) => agreed.get(id)?.get('time_zone')),
+    ['+02:00', '+02:00', '+02:00'],
+  )
+})
+
+test('a server that is heard of later is given what connections have, those who have it keep it', () => {
+  const found = new Map([['a', of({ div_precision_increment: '4' })]])
+  const digits = (agreed: ReturnType<typeof agreedDefaults>): unknown =>
+    [...agreed].map(([id, values]) => [id, [...values.values()].join()])
+  const shop = new Map([['shop', new Set(['a', 'b', 'c', 'd'])]])
+  assert.deepEqual(digits(agreedDefaults(shop, found)), [])
+  for (const id of ['b', 'c']) found.set(id, of({ div_precision_increment: '8' }))
+  const given = agreedDefaults(shop, found, new Set(['a']))
+  const one = ['a', 'b', 'c'].map((id) => [id, '4'])
+  assert.deepEqual(digits(given), one)
+  found.set('d', of({ div_precision_increment: '8' }))
+  assert.deepEqual(digits(agreedDefaults(shop, found, new Set(['a', 'b', 'c']), given)), [...one, ['d', '4']])
+  // Nor does it go back to its own where the keyspace has one server fewer.
+  assert.deepEqual(digits(agreedDefaults(new Map(), found, new Set(['a', 'b', 'c']), given)), one)
+})

@@ -52,33 +52,47 @@ export function canBeGiven({ variable }: Pick<Differing, 'variable'>): boolean {
   return !notSettable.includes(variable)
 }
 
+/** By server, values by variable. */
+export type Given = ReadonlyMap<string, ReadonlyMap<string, string>>
+
 /**
  * By server, what its connections are given: of each variable that the servers of a keyspace have differently the value that most of them have, among as many that of the first by its id. Where a server is of
  * two keyspaces, their servers have one value all: what it has by the one, the other's have beside it.
+ *
+ * @param earlier servers that may have connections already: one that is heard of later is given what these have
+ * @param given what they were given: that stays
  */
 export function agreedDefaults(
   keyspaces: ReadonlyMap<string, ReadonlySet<string>>,
   found: ReadonlyMap<string, Defaults>,
-): Map<string, Map<string, string>> {
+  earlier: ReadonlySet<string> = new Set(),
+  given: Given = new Map(),
+): Given {
   const agreed = new Map<string, Map<string, string>>()
-  const differing = differingDefaults(together(keyspaces), found)
-  const systems = new Set(differing.flatMap(({ keyspace, variable }) => (variable === 'system_time_zone' ? [keyspace] : [])))
-  for (const { keyspace, variable, values } of differing.filter(canBeGiven)) {
-    const counts = new Map<string, number>()
-    for (const id of Object.keys(values).toSorted()) {
-      const value = values[id] as string
-      // What it is, is each server's own.
-      if (variable === 'time_zone' && value === 'SYSTEM' && systems.has(keyspace)) continue
-      counts.set(value, (counts.get(value) ?? 0) + 1)
+  for (const [id, values] of given) agreed.set(id, new Map(values))
+  for (const servers of together(keyspaces).values())
+    for (const variable of compared) {
+      if (!canBeGiven({ variable })) continue
+      const inForce = (id: string): string | undefined => agreed.get(id)?.get(variable) ?? found.get(id)?.get(variable)
+      const having = [...servers].filter((id) => inForce(id) !== undefined)
+      if (new Set(having.map(inForce)).size < 2) continue
+      const first = having.filter((id) => earlier.has(id))
+      // SYSTEM is another zone on each of them then, also on one that does not have it by default.
+      const ownSystems = new Set(having.map((id) => found.get(id)?.get('system_time_zone'))).size > 1
+      const counts = new Map<string, number>()
+      for (const id of (first.length > 0 ? first : having).toSorted()) {
+        const value = inForce(id) as string
+        if (!(variable === 'time_zone' && value === 'SYSTEM' && ownSystems)) counts.set(value, (counts.get(value) ?? 0) + 1)
+      }
+      const most = Math.max(...counts.values())
+      const value = [...counts].find(([, count]) => count === most)?.[0]
+      if (value === undefined) continue
+      for (const id of having) {
+        const ofServer = agreed.get(id) ?? new Map<string, string>()
+        agreed.set(id, ofServer)
+        if (!ofServer.has(variable)) ofServer.set(variable, value)
+      }
     }
-    const most = Math.max(...counts.values())
-    const value = [...counts].find(([, count]) => count === most)?.[0]
-    if (value === undefined) continue
-    for (const id of Object.keys(values)) {
-      const ofServer = agreed.get(id) ?? new Map<string, string>()
-      agreed.set(id, ofServer.set(variable, value))
-    }
-  }
   return agreed
 }
 

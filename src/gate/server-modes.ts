@@ -13,7 +13,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { ServerRecord } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
 import type { ServerClocks } from './server-clocks.ts'
-import { agreedDefaults, canBeGiven, defaultsIn, defaultsSql, differingDefaults, givenText, type Defaults } from './server-defaults.ts'
+import { agreedDefaults, defaultsIn, defaultsSql, differingDefaults, givenText, type Defaults, type Given } from './server-defaults.ts'
 import { modesIn, readingModes, type ReadingMode, type SqlModeDefault, type Undecided } from './sql-mode.ts'
 import type { View } from './view.ts'
 
@@ -30,9 +30,13 @@ export class ServerModes implements SqlModeDefault {
   readonly #timeoutMs: number
   readonly #view: () => View
   readonly #clocks: ServerClocks
+  /** By server: what it has by default beside its sql_mode, as it said first. */
+  readonly #defaults = new Map<string, Defaults>()
   /** By server: what else its connections are given instead of its defaults. */
-  #agreed: ReadonlyMap<string, ReadonlyMap<string, string>> = new Map()
-  /** Of a server: it has been told that its default differs. */
+  #agreed: Given = new Map()
+  /** Servers of which keyspaces have agreed. */
+  #agreedIn: View | null = null
+  /** Of a server: it has been told that its default differs; of a keyspace, what its servers have. */
   readonly #told = new Set<string>()
   #reading: readonly string[] = []
   #known = false
@@ -77,16 +81,25 @@ export class ServerModes implements SqlModeDefault {
     if (found.size === 0) this.#notBeforeMs = this.#clock.monotonicMs() + pauseMs
     else {
       this.#adopt(new Map(found))
-      this.#tellDiffering(defaults)
+      this.#agree(defaults)
     }
   }
 
-  #tellDiffering(defaults: ReadonlyMap<string, Defaults>): void {
-    const keyspaces = serversOf(this.#view())
-    this.#agreed = agreedDefaults(keyspaces, defaults)
-    for (const differing of differingDefaults(keyspaces, defaults)) {
-      const { keyspace, variable, values } = differing
-      const inForce = canBeGiven(differing) ? this.#agreed.get(Object.keys(values)[0] ?? '')?.get(variable) : undefined
+  /** Servers come later, too: one that did not answer in time, those of a keyspace that is made while the gate runs. */
+  #agree(heard: ReadonlyMap<string, Defaults>): void {
+    const view = this.#view()
+    const earlier = new Set(this.#defaults.keys())
+    for (const [id, defaults] of heard) if (!earlier.has(id)) this.#defaults.set(id, defaults)
+    if (this.#defaults.size === earlier.size && this.#agreedIn === view) return
+    this.#agreedIn = view
+    const keyspaces = serversOf(view)
+    this.#agreed = agreedDefaults(keyspaces, this.#defaults, earlier, this.#agreed)
+    for (const { keyspace, variable, values } of differingDefaults(keyspaces, this.#defaults)) {
+      const told = JSON.stringify([keyspace, variable, values])
+      if (this.#told.has(told)) continue
+      this.#told.add(told)
+      const given = new Set(Object.keys(values).map((id) => this.#agreed.get(id)?.get(variable)))
+      const inForce = given.size === 1 ? [...given][0] : undefined
       const then =
         inForce === undefined ? 'sessions that do not set it get other values from each shard' : `sessions have ${inForce} on all of them`
       this.#log.error(
@@ -101,7 +114,7 @@ export class ServerModes implements SqlModeDefault {
     const connection = await connect({ ...placeOfServer(server), user, password, connectTimeoutMs: this.#timeoutMs })
     try {
       const modes = await this.#modeOf(connection, server)
-      return { modes, others: defaultsIn(await this.#inTime(connection, connection.allText(defaultsSql))) }
+      return { modes, others: await this.#defaultsOf(connection) }
     } finally {
       void connection.close().catch(() => {})
     }
@@ -109,6 +122,10 @@ export class ServerModes implements SqlModeDefault {
 
   async #modeOf(connection: Connection, server: ServerRecord): Promise<string> {
     return (await this.#inTime(connection, this.#clocks.ask(server.id, connection, '@@sql_mode'))) ?? ''
+  }
+
+  async #defaultsOf(connection: Connection): Promise<Defaults> {
+    return defaultsIn(await this.#inTime(connection, connection.allText(defaultsSql)))
   }
 
   /** A server that is silent is given up. */
@@ -147,7 +164,9 @@ export class ServerModes implements SqlModeDefault {
   async settle(connection: Connection, server: ServerRecord, afterReset: string[], own: boolean): Promise<void> {
     const has = await this.#modeOf(connection, server)
     if (!this.#known) await this.learn()
+    const heard = this.#defaults.has(server.id) ? [] : [[server.id, await this.#defaultsOf(connection)] as const]
     this.#adopt(new Map([[server.id, modesIn(has)]]))
+    this.#agree(new Map(heard))
     const wanted = own ? [] : this.#reading
     const base = quoteString(
       [...has.split(',').filter((mode) => mode !== '' && !readingModes.includes(mode as ReadingMode)), ...wanted].join(','),
