@@ -6,6 +6,7 @@ import { fromOrigins, ofInformationSchema, type DefinitionChange } from './colum
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { needsOf } from './needs.ts'
+import { refusedQuestion } from './of-connections.ts'
 import { onServer } from './on-server.ts'
 import type { Relay } from './passthrough.ts'
 import type { Runner } from './runner.ts'
@@ -15,6 +16,7 @@ import { namedIn, readsProcesslist, readsRows, toldSchemata, type ServerColumns 
 import { isOfDiagnostics, withValues, type SessionValues } from './session-calls.ts'
 import { parsed, wordAt } from './statement-names.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
+import { Words } from './statement-words.ts'
 import type { KeyspaceView } from './view.ts'
 
 /** A server that was upgraded in place has others. */
@@ -60,7 +62,10 @@ export async function askedSchemata(
   const lexed = lexStatement(text, mode)
   const statement = parsed(lexed)
   if (statement === null || !readsRows(statement)) {
-    if (!showing.has(wordAt(lexed, 0))) requireAlike(core, access, session)
+    if (showing.has(wordAt(lexed, 0))) return null
+    const question = refusedQuestion(new Words(lexed), lexed, true)
+    if (question !== null) throw gateErrors.notForwarded(question)
+    requireAlike(core, access, session)
     return null
   }
   const listing = readsProcesslist(statement)

@@ -15,7 +15,7 @@ for (const flavour of flavours()) {
     before(async () => {
       world = await gateOnServer({
         flavour,
-        keyspaces: { one: 'one_phys', shop: { t: 'by id' } },
+        keyspaces: { one: 'one_phys', same: 'same', shop: { t: 'by id' } },
         tables: ['t (id BIGINT PRIMARY KEY, n INT)'],
         users: { reader: { grants: { one: ['read', 'write'], shop: ['read'] } } },
       })
@@ -103,6 +103,24 @@ for (const flavour of flavours()) {
         assert.equal(await codeOf(c, 'SET @n = (SELECT COUNT(*) FROM information_schema.PROCESSLIST)'), 'SW-GATE-012')
         await ended()
       }
+    })
+
+    test('nor is it asked of the server by a text that the gate does not read', async () => {
+      const c = await session('same')
+      for (const sql of [
+        "PREPARE p FROM 'SELECT COUNT(*) FROM information_schema.PROCESSLIST'",
+        "PREPARE p FROM 'SHOW PROFILES'",
+        ...(flavour === 'mysql'
+          ? ['TABLE information_schema.processlist']
+          : [
+              "EXECUTE IMMEDIATE 'SELECT ID FROM information_schema.processlist'",
+              'BEGIN NOT ATOMIC SELECT ID FROM information_schema.processlist; END',
+              'SET STATEMENT profiling := 1 FOR SELECT 1',
+            ]),
+      ])
+        assert.equal(await codeOf(c, sql), 'SW-GATE-012', sql)
+      await c.query("PREPARE p FROM 'SELECT 1'")
+      await ended()
     })
 
     test('promise 10: IS_USED_LOCK names the session that holds the lock, or says that it can not', async () => {

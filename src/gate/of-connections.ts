@@ -33,14 +33,16 @@ export const countOfHistory =
 /** What is made of it is read later, or by a server alone. */
 const unread = new Set(['SET', 'CREATE', 'ALTER', 'CALL', 'LOAD'])
 
-export function refusedQuestion(words: Words, lexed: Lexed): QuestionRefused | null {
+/** @param alone it goes to the server as it stands: a text that is prepared by a statement, or one that the gate's parser does not read */
+export function refusedQuestion(words: Words, lexed: Lexed, alone = false): QuestionRefused | null {
   if (!concerned.test(lexed.key)) return null
   const verb = words.at(0)
   const second = words.at(1)
   if (verb === 'SHOW' && (second === 'EXPLAIN' || second === 'ANALYZE')) return { construct: `SHOW ${second} FOR a connection`, ...numbers }
   for (let i = 0; i < lexed.count; i++) {
     const word = words.at(i)
-    if (verb === 'SET' && second === 'STATEMENT' && (word === 'OPTIMIZER_TRACE' || word === 'PROFILING') && words.raw(i + 1) === '=')
+    const isSet = ['=', ':='].includes(words.raw(i + 1))
+    if (verb === 'SET' && second === 'STATEMENT' && (word === 'OPTIMIZER_TRACE' || word === 'PROFILING') && isSet)
       return { construct: `SET STATEMENT ${word.toLowerCase()}`, ...history }
     const next = words.at(i + 1)
     if (word === 'SHOW' && (next === 'PROFILE' || next === 'PROFILES')) return { construct: `SHOW ${next}`, ...history }
@@ -56,9 +58,9 @@ export function refusedQuestion(words: Words, lexed: Lexed): QuestionRefused | n
     const refused = isTable && Object.hasOwn(tables, schema) ? tables[schema] : undefined
     if (refused !== undefined && Object.hasOwn(refused, table))
       return { construct: `${schema.toLowerCase()}.${table.toLowerCase()}`, ...(refused[table] as typeof history) }
-    if (schema === 'INFORMATION_SCHEMA' && table === 'PROCESSLIST' && unread.has(verb))
+    if (schema === 'INFORMATION_SCHEMA' && table === 'PROCESSLIST' && (alone || unread.has(verb)))
       return {
-        construct: `information_schema.processlist in ${verb}`,
+        construct: `information_schema.processlist in ${alone ? 'a statement of this form' : verb}`,
         reason: "its rows are the gate's sessions, which the server does not know",
         fix: 'read it by a SELECT of its own',
       }

@@ -5,6 +5,7 @@
 import { Kind, tokenKind, type Lexed, type LexerMode } from '../sql/lexer.ts'
 import { literalValue } from '../sql/literal.ts'
 import { gateErrors } from './errors.ts'
+import { refusedQuestion } from './of-connections.ts'
 import { lexStatement } from './statement-text.ts'
 import { Words } from './statement-words.ts'
 import type { KeyspaceView } from './view.ts'
@@ -64,7 +65,7 @@ export function mayConcernAccounts(words: Words, count: number): boolean {
   return words.at(0) === 'PREPARE' || (words.at(0) === 'EXECUTE' && words.at(1) === 'IMMEDIATE') || beginnings(words, count).length > 0
 }
 
-/** Errors: SW-GATE-012 it would act on the account by which the gate is on the keyspace's server. What a text that is no literal makes (PREPARE s FROM @text) can not be seen. */
+/** Errors: SW-GATE-012 it would act on the account by which the gate is on the keyspace's server, or a text within it ask about connections (of-connections.ts). What a text that is no literal makes (PREPARE s FROM @text) can not be seen. */
 export function refuseOwnAccountsOf(keyspace: KeyspaceView | undefined, lexed: Lexed, mode: LexerMode): void {
   const user = keyspace?.shards[0]?.account.user
   if (user !== undefined) refuseAccount(lexed, mode, user)
@@ -77,7 +78,11 @@ function refuseAccount(lexed: Lexed, mode: LexerMode, user: string): void {
     let to = from
     while (to < lexed.count && tokenKind(lexed, to) === Kind.String) to++
     const value = to === from ? null : literalValue(lexed, { from, to })
-    if (value?.type === 'text') refuseAccount(lexStatement(value.bytes, mode), mode, user)
+    if (value?.type !== 'text') return
+    const text = lexStatement(value.bytes, mode)
+    const question = refusedQuestion(new Words(text), text, true)
+    if (question !== null) throw gateErrors.notForwarded(question)
+    refuseAccount(text, mode, user)
     return
   }
   const own = new Set([...others, user])
