@@ -91,3 +91,28 @@ test('what other gates were told is taken back, also where its transaction ends 
     deadlocks.stop()
   }
 })
+
+test('what other gates were told is told again by a new lease: it went with the one before', async () => {
+  const store = new MemoryStore()
+  const first = await store.grantLease(60_000)
+  const membership = { leaseId: first.id }
+  const core = {
+    config: { deadlockCheckMs: 1 },
+    clock: systemClock,
+    log: silentLog,
+    membership,
+    watch: { view: { keyspaces: new Map() } },
+  } as unknown as Core
+  const deadlocks = new Deadlocks(core, store, 'gate-1')
+  const told = async (): Promise<boolean> => (await store.list('stuck/')).entries.size === 1
+  try {
+    deadlocks.add({ ended: false, busy: true, statements: 1, places: [], giveUp() {} })
+    await until('it is told', told)
+    await using second = await store.grantLease(60_000)
+    membership.leaseId = second.id
+    await first.revoke()
+    await until('it is told again', told, 2_000)
+  } finally {
+    deadlocks.stop()
+  }
+})

@@ -71,6 +71,8 @@ export class Deadlocks {
   #seen: ReadonlySet<string> = new Set()
   /** What other gates were told. */
   #told = '[]'
+  /** With that one goes what was told by it. */
+  #toldLease: string | null = null
   #timer: NodeJS.Timeout | null = null
   #stopped = false
   /** That were ended here. */
@@ -158,11 +160,12 @@ export class Deadlocks {
     const key = keys.stuck(this.#gate)
     const { leaseId } = this.#core.membership
     try {
-      if (told !== this.#told && leaseId !== null) {
+      if (leaseId !== null && (told !== this.#told || leaseId !== this.#toldLease)) {
         const change =
           long.length === 0 ? { key, value: undefined } : put<GateStuck>(key, { v: 1, gate: this.#gate, transactions }, leaseId)
         await this.#store.commit([], [change])
         this.#told = told
+        this.#toldLease = leaseId
       }
       if (long.length === 0) return []
       const records = await listRecords<GateStuck>(this.#store, keys.allStuck)
