@@ -18,9 +18,9 @@ export type ErrorSpec = {
   readonly class: ErrorClass
   /** One sentence with `{name}` places for the values at hand. */
   readonly what: string
-  /** The cause, in general. */
+  /** The cause, in general; this and the next may use the same `{name}` places. */
   readonly why: string
-  /** What the user can do; may use the same `{name}` places. */
+  /** What the user can do. */
   readonly fix: string
 }
 
@@ -38,7 +38,7 @@ export class SwError extends Error {
     super(fill(spec.what, params), cause === undefined ? undefined : { cause })
     this.code = code
     this.class = spec.class
-    this.why = spec.why
+    this.why = fill(spec.why, params)
     this.fix = fill(spec.fix, params)
     this.params = params
   }

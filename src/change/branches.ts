@@ -23,6 +23,7 @@ import { changeErrors } from './errors.ts'
 import { epochsOfBranch } from './fleet-epochs.ts'
 import { schemaName, serverId } from './keyspaces.ts'
 import { finishRemoval, removalPut } from './removals.ts'
+import { takeSchemaDefaults } from './schema-defaults.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 
@@ -235,6 +236,7 @@ async function firstShard(world: World, keyspace: string): Promise<ShardRecord> 
 async function makeTables(world: World, source: ShardRecord, shard: ShardRecord): Promise<void> {
   await withServer(world.store, source.serverId, 'admin', async (from) => {
     await withServer(world.store, shard.serverId, 'admin', async (to) => {
+      if (shard.provisioned) await takeSchemaDefaults({ conn: from, schema: source.schema }, { conn: to, schema: shard.schema })
       await createTargetTables({
         source: { conn: from, schema: source.schema },
         target: { conn: to, schema: shard.schema, uid: shard.uid, name: shard.name },

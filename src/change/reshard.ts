@@ -44,6 +44,7 @@ import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
 import { allowUnfenced, checkVerb, requireState, switchVerb } from './reshard-switch.ts'
 import type { Claims } from './reshard-switch.ts'
 import { cancelVerb, completeVerb } from './reshard-end.ts'
+import { takeSchemaDefaults } from './schema-defaults.ts'
 import { attachServer, provisionServer, withServer } from './servers.ts'
 import type { ServerAddress, World } from './servers.ts'
 import { shardUid } from './shard-uid.ts'
@@ -188,6 +189,9 @@ async function createSteps(world: World & Claims, context: ActionContext, spec: 
             )
             if (findings.length > 0) throw new Failures(findings)
             if (!plan.newServers.includes(target.serverId)) await noteWhatIsMade(connection, uid, target.schema, plan)
+            const ours = (made: Made): boolean => made.kind === 'schema' && made.schema === target.schema
+            if (plan.newServers.includes(target.serverId) || (await readMade(connection, uid)).some(ours))
+              await takeSchemaDefaults(sides.source, sides.target)
             await createTargetTables({
               ...sides,
               workflowUid: uid,

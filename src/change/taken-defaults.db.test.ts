@@ -40,7 +40,7 @@ const seen =
   "SELECT CONCAT_WS(' ', @@SESSION.time_zone, @@SESSION.sql_mode, @@SESSION.group_concat_max_len, @@SESSION.max_sort_length, 1 / 3, DATE_FORMAT('2024-03-01', '%M')) AS v"
 
 for (const flavour of flavours()) {
-  test(`${flavour}: servers that a reshard makes have the source's defaults of sessions and its zones, also when they are started again; what the user sets for them stays`, async () => {
+  test(`${flavour}: servers that a reshard makes have the source's defaults of sessions, its schema's charset and its zones, also when they are started again; what the user sets for them stays`, async () => {
     const root = mkdtempSync(join(tmpdir(), 'sw-prov-'))
     const servers = localServers()
     const mb = 1024 * 1024
@@ -67,20 +67,23 @@ for (const flavour of flavours()) {
       const ids = shards.filter((shard) => shard.provisioned).map((shard) => shard.serverId)
       assert.equal(new Set(ids).size, 2)
 
-      const onEach = async (): Promise<{ differing: string[]; seen: string[]; zoneKnown: string[] }> => {
+      const onEach = async (): Promise<{ differing: string[]; seen: string[]; zoneKnown: string[]; schemas: string[] }> => {
         const found = new Map<string, SessionDefaults>()
-        const [values, known] = [new Set<string>(), new Set<string>()]
+        const [values, known, schemas] = [new Set<string>(), new Set<string>(), new Set<string>()]
         for (const id of ids) {
           const server = await readRecord<ServerRecord>(office.store, keys.server(id))
           const secret = await readRecord<ServerSecret>(office.store, keys.secret(id))
           await using connection = await connect({ ...placeOfServer(server!.value), ...secret!.value.admin })
           values.add((await connection.value(seen)) ?? '')
+          const collations =
+            "SELECT GROUP_CONCAT(DISTINCT DEFAULT_COLLATION_NAME) FROM information_schema.SCHEMATA WHERE SCHEMA_NAME LIKE 'app%'"
+          schemas.add((await connection.value(collations)) ?? 'none')
           known.add((await connection.value("SELECT CONVERT_TZ('2024-10-28 12:00:00', '+00:00', 'Test/Autumn')")) ?? 'none')
           found.set(id, await readSessionDefaults(connection))
         }
         await using fresh = await rootOf(source)
         const differing = differingDefaults(new Map([['source', await readSessionDefaults(fresh)]]), found)
-        return { differing: differing.map(({ variable }) => variable), seen: [...values], zoneKnown: [...known] }
+        return { differing: differing.map(({ variable }) => variable), seen: [...values], zoneKnown: [...known], schemas: [...schemas] }
       }
       const startAgain = async (): Promise<void> => {
         for (const id of ids) {
@@ -92,6 +95,7 @@ for (const flavour of flavours()) {
         differing: ['max_sort_length'],
         seen: [((await there.value(seen)) ?? '').replace(' 3000 ', ' 2000 ')],
         zoneKnown: ['2024-10-28 13:00:00'],
+        schemas: ['latin1_german1_ci'],
       }
       assert.match(expected.seen[0] ?? '', /^\+05:30 .*ANSI_QUOTES.* 4242 2000 0\.333333333 März$/)
       assert.deepEqual(await onEach(), expected)
