@@ -339,11 +339,11 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
         'SW-SWITCH-017',
         /sw_mover cannot write t/,
       )
-      const follow = flavour === 'mysql' ? 'REPLICATION SOURCE' : 'MASTER'
-      const word = flavour === 'mysql' ? 'SOURCE' : 'MASTER'
+      // Under a name of its own: MariaDB's SHOW REPLICA STATUS does not tell of it.
+      const [follow, word] = flavour === 'mysql' ? ['REPLICATION SOURCE', 'SOURCE'] : ["MASTER 'x'", 'MASTER']
       await trying(
         () => n.query(`CHANGE ${follow} TO ${word}_HOST = '127.0.0.9', ${word}_PORT = 1, ${word}_USER = 'x'`),
-        () => n.query('RESET REPLICA ALL'),
+        () => n.query(flavour === 'mysql' ? 'RESET REPLICA ALL' : "RESET SLAVE 'x' ALL"),
         'SW-SWITCH-023',
         /127\.0\.0\.9/,
       )

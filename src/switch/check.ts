@@ -281,8 +281,8 @@ async function withSystemUser(connection: Connection): Promise<ReadonlySet<strin
 }
 
 async function replicaSource(connection: Connection): Promise<string | null> {
-  // Both know it; of several channels the first is enough to refuse.
-  const row = (await connection.allText('SHOW REPLICA STATUS'))[0]
+  // Of several the first is enough to refuse.
+  const [row] = await flavourOf(connection).replications(connection)
   return row === undefined ? null : `${row['Source_Host'] ?? row['Master_Host'] ?? 'another server'}`
 }
 

@@ -6,6 +6,7 @@ import { systemClock } from '../../base/clock.ts'
 import { connect } from '../connect.ts'
 import { errno, isServerError } from '../errors.ts'
 import type { Connection } from '../connection.ts'
+import { quoteString } from '../../sql/quote.ts'
 import { flavourOf, supportOf } from './flavour.ts'
 import { binlogProblems, binlogSkippers } from './shared.ts'
 
@@ -85,6 +86,24 @@ for (const name of flavours()) {
         binlogProblems(await flavour.binlogSettings(again)).map(({ setting, value }) => `${setting} ${value}`),
         ['binlog filters scratch'],
       )
+    })
+
+    test('from where it replicates is told of every channel, and all of it is stopped and forgotten', async () => {
+      await using server = await testServer({ flavour: name })
+      await using c = await connect(server.config)
+      const flavour = flavourOf(c)
+      assert.deepEqual(await flavour.replications(c), [])
+      const [verb, word] = name === 'mysql' ? ['REPLICATION SOURCE', 'SOURCE'] : ['MASTER', 'MASTER']
+      for (const channel of ['', "it's"]) {
+        const named = channel === '' ? '' : quoteString(channel)
+        const [before, behind] = name === 'mysql' ? ['', named && ` FOR CHANNEL ${named}`] : [named && `${named} `, '']
+        await c.query(
+          `CHANGE ${verb} ${before}TO ${word}_HOST = '127.0.0.9', ${word}_PORT = ${1 + channel.length}, ${word}_USER = 'x'${behind}`,
+        )
+      }
+      assert.equal((await flavour.replications(c)).length, 2)
+      for (const what of ['start', 'stop', 'forget'] as const) await flavour.replicate(c, what)
+      assert.deepEqual(await flavour.replications(c), [])
     })
 
     test('without a binlog that is what is said', async () => {

@@ -129,6 +129,11 @@ export interface Flavour {
   /** Makes one of our accounts with what it needs, or sets its password and grants anew. `locked` for a closed server. */
   accountStatements(role: 'admin' | 'mover' | 'gate', credentials: Credentials, options?: { host?: string; locked?: boolean }): string[]
 
+  /** From where it replicates, running or not: a row of each channel, as the server tells. */
+  replications(connection: Connection): Promise<Readonly<Record<string, string | null>>[]>
+  /** All of them. `forget`: from where, too. */
+  replicate(connection: Connection, what: 'start' | 'stop' | 'forget'): Promise<void>
+
   killConnection(id: number): string
   killQuery(id: number): string
   /** Whoever asks again and again takes what statements begin with: they may be of megabytes, in any number of sessions. */

@@ -204,6 +204,12 @@ export const mariadb: Flavour = {
     'SET SESSION check_constraint_checks=0',
     'SET SESSION max_statement_time=0, idle_transaction_timeout=0, idle_readonly_transaction_timeout=0, idle_write_transaction_timeout=0',
   ],
+  replications,
+  async replicate(connection, what) {
+    if (what !== 'forget') return void (await connection.query(`${what.toUpperCase()} ALL SLAVES`))
+    for (const { Connection_name: name } of await replications(connection))
+      await connection.query(`RESET SLAVE ${quoteString(name ?? '')} ALL`)
+  },
   statementLimitSql: (ms) => `SET SESSION max_statement_time=${ms / 1000}`,
   xaProof: 'recover',
   freshStatisticsSql: null,
@@ -249,10 +255,15 @@ function sequences(position: string): Map<string, bigint> {
   )
 }
 
+/** SHOW REPLICA STATUS tells of one connection only, that of @@default_master_connection. */
+function replications(connection: Connection): Promise<Readonly<Record<string, string | null>>[]> {
+  return connection.allText('SHOW ALL SLAVES STATUS')
+}
+
 /** Whether it is set up to, from anywhere. Who may not ask that is told whether it does so just now. */
 async function replicates(connection: Connection): Promise<boolean> {
   try {
-    return (await connection.allText('SHOW ALL SLAVES STATUS')).length > 0
+    return (await replications(connection)).length > 0
   } catch (error) {
     if (!isServerError(error) || error.kind !== 'access') throw error
     const running = await connection.value(

@@ -94,7 +94,6 @@ export const mysql: Flavour = {
     const logBin = isOn(v.get('log_bin'))
     const status = logBin ? (await connection.allText(statusStatement(connection)))[0] : undefined
     const logsReplicated = isOn(v.get('log_replica_updates') ?? v.get('log_slave_updates'))
-    const replicas = connection.versionNumber >= 80_022 ? 'SHOW REPLICA STATUS' : 'SHOW SLAVE STATUS'
     return {
       logBin,
       // Gone in versions that know ROW only.
@@ -108,7 +107,7 @@ export const mysql: Flavour = {
       doDatabases: status?.['Binlog_Do_DB'] ?? '',
       ignoreDatabases: status?.['Binlog_Ignore_DB'] ?? '',
       retentionS: v.get('binlog_expire_logs_auto_purge') === 'OFF' ? 0 : Number(v.get('binlog_expire_logs_seconds') ?? 0),
-      hidesReplicated: !logsReplicated && (await connection.allText(replicas)).length > 0 ? 'log_replica_updates' : null,
+      hidesReplicated: !logsReplicated && (await replications(connection)).length > 0 ? 'log_replica_updates' : null,
     }
   },
 
@@ -195,6 +194,11 @@ export const mysql: Flavour = {
     ),
   // Of 1 MiB, as it is by default, each of four threads has a quarter, and merges its pieces through files: a tenth of the work at 250,000 rows (CPU, 4 tables at once: 1.2 s, 1.07 s so), more with more.
   keyBuildSql: ['SET SESSION /*!80027 innodb_ddl_buffer_size=8388608, */ unique_checks=@@SESSION.unique_checks'],
+  replications,
+  async replicate(connection, what) {
+    const [verb, end] = { start: ['START', ''], stop: ['STOP', ''], forget: ['RESET', ' ALL'] }[what]
+    await connection.query(`${verb} ${replica(connection)}${end}`)
+  },
   statementLimitSql: (ms) => `SET SESSION max_execution_time=${ms}`,
   moverSessionSql: [...moverSessionSql, 'SET SESSION max_execution_time=0'],
   xaProof: 'marker',
@@ -206,6 +210,15 @@ export const mysql: Flavour = {
       !isOn((await variables(connection, ['innodb_native_foreign_keys'])).get('innodb_native_foreign_keys'))
     )
   },
+}
+
+/** As it is called from 8.0.22 on. */
+function replica(connection: Connection): string {
+  return connection.versionNumber >= 80_022 ? 'REPLICA' : 'SLAVE'
+}
+
+function replications(connection: Connection): Promise<Readonly<Record<string, string | null>>[]> {
+  return connection.allText(`SHOW ${replica(connection)} STATUS`)
 }
 
 function statusStatement(connection: Connection): string {
