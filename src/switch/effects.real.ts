@@ -80,7 +80,7 @@ export class RealEffects implements SwitchEffects {
       ),
     )
     const carried = (await this.#carried?.prepare(pool, leadership.signal)) ?? []
-    const views = await makeViews(store, pool, plan, this.#allowDifferences)
+    const views = await makeViews(store, pool, plan, this.#limits, this.#allowDifferences)
     await makeStreams(this.#context, plan.backMissing)
     await this.#untouched()
     this.#ids = await plannedIds(store, plan)

@@ -68,17 +68,45 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
           error.code === 'SW-SWITCH-054' && /the view far of - cannot be made on -80: .*elsewhere/.test(error.message),
       )
       assert.equal((await world.routing()).components[0]?.phase, 'stable')
+      // Queries of it fail wherever they come.
+      await f.query('CREATE TABLE elsewhere.gone (id INT PRIMARY KEY)')
+      await f.query('CREATE VIEW app__.broken AS SELECT id FROM elsewhere.gone')
+      await f.query('DROP TABLE elsewhere.gone')
+      // Whoever has read a view, and has not ended, is waited for, but not for ever.
+      await using backup = await world.admin('n')
+      await n.query('ALTER VIEW app__80.evens AS SELECT id FROM app__80.t')
+      await backup.pipeline(['BEGIN', 'SELECT * FROM app__80.evens'])
+      await assert.rejects(
+        ask(fresh, { allowDifferences: ['far'] }),
+        (error: Error & { code?: string }) =>
+          error.code === 'SW-SWITCH-054' && /the view evens .* on -80: Lock wait timeout/.test(error.message),
+      )
+      await backup.query('COMMIT')
       const there = await ask(fresh, { allowDifferences: ['far'] })
       assert.equal(there.outcome, 'switched', switchReportText(there))
+      assert(
+        there.notes.some((note) => note.startsWith('the view broken of - is not made on -80: queries of it fail there too')),
+        switchReportText(there),
+      )
       for (const schema of ['app__80', 'app_80_']) {
         assert.match(await shown(n, schema, 'over_evens'), new RegExp(`DEFINER=.app.@.%. .*FROM? .*${schema}.\\..evens`, 'i'))
         assert.match(await shown(n, schema, 'evens'), / (%|MOD) 2/)
       }
       for (const schema of ['app__80', 'app_80_']) await n.query(`ALTER VIEW ${schema}.evens AS SELECT id FROM ${schema}.t WHERE id > 7`)
-      const back = await ask(old)
+      // Nor may it delay a way back.
+      await n.query('CREATE DATABASE nearby')
+      await n.query('CREATE TABLE nearby.t (id INT PRIMARY KEY)')
+      await n.query('CREATE VIEW app__80.near AS SELECT id FROM nearby.t')
+      const back = await ask(old, { limits: { ...limits, replicas: 'told' } })
       assert.equal(back.outcome, 'switched', switchReportText(back))
+      assert(
+        back.notes.some((note) => /^the view near of -80 is not made on -: .*nearby/.test(note)),
+        switchReportText(back),
+      )
       assert.match(await shown(f, 'app__', 'evens'), /> 7/)
-      for (const view of ['app__.far', 'app__.over_evens', 'app__.evens']) await f.query(`DROP VIEW ${view}`)
+      await n.query('DROP VIEW app__80.near')
+      await n.query('DROP DATABASE nearby')
+      for (const view of ['app__.far', 'app__.broken', 'app__.over_evens', 'app__.evens']) await f.query(`DROP VIEW ${view}`)
       for (const schema of ['app__80', 'app_80_']) await n.query(`DROP VIEW ${schema}.over_evens, ${schema}.evens`)
       await f.query('DROP DATABASE elsewhere')
     })
