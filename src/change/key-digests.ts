@@ -22,8 +22,7 @@ type Reading = { readonly source: MergeSource; readonly digests: AsyncIterator<s
 
 /** The findings, or why these values cannot be looked up. */
 export async function collisionsOfDigests(pairs: readonly Pair[], table: TableInfo, key: TableKey, until: Until): Promise<Found | string> {
-  const none: Found = { collisions: [], unseen: pairs.map(([one, other]) => ({ one, other })) }
-  if (until.clock.monotonicMs() >= until.atMs) return none
+  if (until.clock.monotonicMs() >= until.atMs) return unseenAll(pairs)
   const sources = [...new Set(pairs.flat())]
   const [first] = sources
   if (first === undefined) return { collisions: [], unseen: [] }
@@ -31,22 +30,42 @@ export async function collisionsOfDigests(pairs: readonly Pair[], table: TableIn
     return 'the sources are servers of several versions, which do not weigh values alike'
   const parts = await comparedParts(first.connection, table, key)
   if (parts === null) return 'its values cannot be read'
+  const unlimited = sources.map(
+    ({ connection }) =>
+      () =>
+        connection.query(flavourOf(connection).statementLimitSql(0)),
+  )
+  let found: Found | string
   try {
-    const suspects = await met(pairs, table.name, parts, until)
+    found = await lookedUp(pairs, table.name, parts, until)
+  } catch (error) {
+    // Of a session that is lost, say: what comes of that as well is not what it is told by.
+    await Promise.allSettled(unlimited.map((reset) => reset()))
+    throw error
+  }
+  for (const reset of unlimited) await reset()
+  return found
+}
+
+async function lookedUp(pairs: readonly Pair[], table: string, parts: readonly ComparedPart[], until: Until): Promise<Found | string> {
+  try {
+    const suspects = await met(pairs, table, parts, until)
     const collisions: Collision[] = []
     for (const [pair, digests] of suspects) {
-      const found = await lookedAtAgain(pair, table.name, parts, digests, until)
+      const found = await lookedAtAgain(pair, table, parts, digests, until)
       if (found !== null) collisions.push(found)
     }
     return { collisions, unseen: [] }
   } catch (error) {
     if (error instanceof NoDigest) return 'some of its values cannot be weighed'
-    if (isServerError(error, ...timeIsOver)) return none
+    if (isServerError(error, ...timeIsOver)) return unseenAll(pairs)
     if (!isServerError(error)) throw error
     return error.serverMessage
-  } finally {
-    for (const { connection } of sources) await connection.query(flavourOf(connection).statementLimitSql(0))
   }
+}
+
+function unseenAll(pairs: readonly Pair[]): Found {
+  return { collisions: [], unseen: pairs.map(([one, other]) => ({ one, other })) }
 }
 
 async function met(pairs: readonly Pair[], table: string, parts: readonly ComparedPart[], until: Until): Promise<Map<Pair, string[]>> {
@@ -65,7 +84,8 @@ async function met(pairs: readonly Pair[], table: string, parts: readonly Compar
       for (const reading of equal) await next(reading)
     }
   } finally {
-    for (const { digests } of readings) await digests.return?.()
+    // All of them, also where one fails: a reading that goes on would hold up what its session is asked next.
+    await Promise.allSettled(readings.map(({ digests }) => digests.return?.()))
   }
   return suspects
 }

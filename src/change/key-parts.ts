@@ -40,8 +40,10 @@ export function literalSql(table: TableInfo, name: string): string {
   const dataType = column?.dataType ?? ''
   // Not `+ 0`: MariaDB takes the 64th member of a SET for a sign.
   if (/^(bit|enum|set)$/.test(dataType)) return `CONCAT(CAST(${quoted} AS UNSIGNED), '')`
-  if (dataType === 'float') return `CONCAT(CAST(${quoted} AS DOUBLE), '')`
-  if (/int$|^(decimal|numeric|double|year)$/.test(dataType)) return `CONCAT(${quoted}, '')`
+  // A key takes 0 and -0 for equal, which is printed with its sign.
+  if (dataType === 'float') return `IF(${quoted} = 0, '0', CONCAT(CAST(${quoted} AS DOUBLE), ''))`
+  if (dataType === 'double') return `IF(${quoted} = 0, '0', CONCAT(${quoted}, ''))`
+  if (/int$|^(decimal|numeric|year)$/.test(dataType)) return `CONCAT(${quoted}, '')`
   if (column?.charset != null && column.charset !== 'binary') return `CONCAT('_${column.charset} X''', HEX(${quoted}), '''')`
   if (/^(binary|varbinary|tinyblob|blob|mediumblob|longblob)$/.test(dataType)) return `CONCAT('X''', HEX(${quoted}), '''')`
   return `QUOTE(${quoted})`

@@ -173,6 +173,14 @@ const cases: Case[] = [
     both: ["1, 'AB  '", "1, 'straße'"],
   },
   {
+    name: 'no_zeros',
+    columns: 'a FLOAT NOT NULL, b DOUBLE NOT NULL, k VARBINARY(90) NOT NULL',
+    key: 'a, b, k(3)',
+    here: ["-0e0, 0e0, 'x'", "1, -0e0, 'y'"],
+    there: ["0e0, -0e0, 'x'", "1, 0e0, 'y'"],
+    both: ["0, 0, X'78'", "1, 0, X'79'"],
+  },
+  {
     name: 'exact_beginnings',
     columns: 'k VARCHAR(90) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin NULL',
     key: 'k(3)',
