@@ -22,9 +22,12 @@ export type CollidingSides = {
   readonly sources: readonly string[]
 }
 
-/** Null: the row in the way was not found: it has gone, or the key is of a kind that is not looked by. */
+/** By the beginning of a column no index gives it, and the whole table is read: the lane has rounds to write. */
+const lookMs = 500
+
+/** Null: the row in the way was not found: it has gone, it took too long, or the key is of a kind that is not looked by. */
 export async function rowsThatCollide(
-  lane: Pick<Lane, 'read'>,
+  lane: Pick<Lane, 'read' | 'readWithin'>,
   sides: CollidingSides,
   change: Change,
   why: ServerError,
@@ -38,7 +41,7 @@ export async function rowsThatCollide(
 }
 
 async function bothRows(
-  lane: Pick<Lane, 'read'>,
+  lane: Pick<Lane, 'read' | 'readWithin'>,
   { schema, source, sources }: CollidingSides,
   change: Change,
   why: ServerError,
@@ -51,11 +54,12 @@ async function bothRows(
     const definition = table.columns[index]?.definition
     return `${definition === undefined ? 'NULL' : asBytes(canonicalExpression(definition))} AS s${i}`
   })
-  const [row] = await lane.read(
+  const [row] = await lane.readWithin(
     Buffer.from(
       `SELECT ${[...shown, ...owner].join(', ')} FROM ${asBytes(quoteQualified(schema, table.name))} WHERE ${condition} LIMIT 1`,
       'latin1',
     ),
+    lookMs,
   )
   if (row === undefined) return null
   const key = table.columns.slice(0, table.keyWidth).map(({ kind }, i) => {
@@ -66,7 +70,12 @@ async function bothRows(
 }
 
 /** What the row in the way has in the key that the server names; null: a part of it is no column that is moved. */
-async function equalTo(lane: Pick<Lane, 'read'>, schema: string, { table, row }: Change, key: string): Promise<string | null> {
+async function equalTo(
+  lane: Pick<Lane, 'read' | 'readWithin'>,
+  schema: string,
+  { table, row }: Change,
+  key: string,
+): Promise<string | null> {
   const literals = splitLiterals(rowText(row ?? '()').slice(1, -1))
   const parts = await lane.read(
     `SELECT s.COLUMN_NAME AS c, s.SUB_PART AS p, k.CHARACTER_SET_NAME AS charset, k.COLLATION_NAME AS collation FROM information_schema.STATISTICS s

@@ -3,12 +3,29 @@ import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { connect } from '../mysql/connect.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { flavours, sharedServer } from '../../test/kit/servers.ts'
 import { connectWriter } from './access.ts'
 import { Lane } from './lane.ts'
 
 for (const flavour of flavours()) {
   describe(`a lane on ${flavour}`, () => {
+    test('promise 7: a look that takes long is ended, and nothing that comes behind it is', async () => {
+      const server = await sharedServer(flavour)
+      await using writer = await connectWriter({ id: 's', name: 's', flavour, connect: server.config })
+      const lane = new Lane(writer, 'DO 1', { stream: 's', target: 't', clock: systemClock })
+      const columns = 'information_schema.COLUMNS'
+      const long = `SELECT COUNT(*) AS n FROM ${columns} a, ${columns} b, ${columns} c`
+      await assert.rejects(lane.readWithin(long, 100), (error) => isServerError(error, 3024, 1969))
+      assert.deepEqual(
+        (await lane.readWithin('SELECT 5 AS n', 10_000)).map(({ n }) => n?.toString()),
+        ['5'],
+      )
+      const limit = flavour === 'mysql' ? '@@SESSION.max_execution_time' : '@@SESSION.max_statement_time'
+      const [left] = await lane.read(`SELECT ${limit} AS n`)
+      assert.equal(Number(left?.n?.toString()), 0)
+    })
+
     test('1.6 what collides when statements that warned are done again one by one is taken back: no locks stay, nothing is committed with the next', async () => {
       const server = await sharedServer(flavour)
       await using other = await connect(server.config)

@@ -6,6 +6,7 @@
 import { unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
 import type { Connection, OkResult, Result } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { statementText, type Statement } from '../mysql/statement.ts'
 import { isServerError, type ServerError } from '../mysql/errors.ts'
 import { moveErrors } from './errors.ts'
@@ -137,6 +138,18 @@ export class Lane {
       const rows = await this.conn.all(sql)
       await this.conn.query('COMMIT')
       return rows
+    })
+  }
+
+  /** As `read`; ended by the server after so long, with its error. */
+  async readWithin(sql: string | Buffer, ms: number): Promise<Record<string, Buffer | null>[]> {
+    const { conn } = this
+    const limit = (limitMs: number): Promise<unknown> => conn.query(flavourOf(conn).statementLimitSql(limitMs))
+    return this.#alone(async () => {
+      const [limited, rows, ...ended] = await Promise.allSettled([limit(ms), conn.all(sql), limit(0), conn.query('COMMIT')])
+      for (const one of [limited, ...ended]) if (one.status === 'rejected') throw one.reason
+      if (rows.status === 'rejected') throw rows.reason
+      return rows.value
     })
   }
 

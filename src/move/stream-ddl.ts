@@ -31,6 +31,7 @@ import { judgeQuery } from './query-policy.ts'
 import { isTransient } from './run-end.ts'
 import { rebuildKeys, renewedKeysSql } from './schema-copy.ts'
 import { seenBy, seenSql } from './seen.ts'
+import { settleAll } from './settle-all.ts'
 import { usableKeys, type SourceTable, type UsableKey } from './source-tables.ts'
 import type { TablePlan } from './table-plan.ts'
 import type { Coordinate } from './tables.ts'
@@ -119,7 +120,8 @@ export class StreamDdl {
     // Nor does a chunk land any more: its rows were read before the statement.
     await place.holdLandings()
     // It shows from here on: made on the target, or in what is known of its table.
-    for (const { on, xaLane } of targets) await xaLane.transaction([seenSql(on, seenBy.tail, place.read())])
+    const read = place.read()
+    await settleAll(targets.map(({ on, xaLane }) => xaLane.transaction([seenSql(on, seenBy.tail, read)])))
     const executed = outcome?.kind === 'exec' ? await this.#execute(event, statement, place) : []
     const table = planName(place, verdict.table)
     const made = await this.#madeBy(event, table, executed, place)
