@@ -25,13 +25,14 @@ import { listRecords, updateRecord } from '../topology/typed.ts'
 import { SwError } from '../base/errors.ts'
 import { controllerName, Failures } from '../workflow/context.ts'
 import type { ActionContext } from '../workflow/context.ts'
+import { alteredSince } from '../verify/altered-since.ts'
 import { decisionLog } from './decision-log.ts'
 import { takeDefaultsAnew } from './defaults-anew.ts'
 import { changeErrors } from './errors.ts'
 import { fleetCarrier } from './fleet-carry.ts'
 import { LiveSteps } from './live-steps.ts'
 import type { ReshardData, ReshardSpec } from './reshard-spec.ts'
-import type { World } from './servers.ts'
+import { withServer, type World } from './servers.ts'
 import { logReport, logStep } from './switch-log.ts'
 
 /** `switchFailpoint` is for tests: where a controller dies on purpose. */
@@ -134,7 +135,7 @@ export async function switchVerb(world: World & Claims, context: ActionContext, 
     return context.say(`nothing to do: ${keyspace}.${name} ${verb === 'switchtraffic' ? 'has switched' : 'was switched back'} already`)
   }
   const leaving = servingSides(own.filter((component) => ranges.includes(component.range)))
-  await requireVdiff(context, args, leaving)
+  await requireVdiff(context, args, leaving, routing.value)
   if (args.allowUnfenced.length > 0 && !args.dryRun) await allowUnfenced(context, args.allowUnfenced)
   if (args.allowFewerReplicas === true && !args.dryRun) await context.journal('fewer replicas than the serving side are allowed, as asked')
   if (verb === 'switchtraffic' && !args.dryRun)
@@ -286,16 +287,25 @@ export function replicaReadsTo(record: RoutingRecord, ranges: readonly string[],
  * A difference that a vdiff found blocks the switch unless its table is allowed by name. Of each table its last comparison counts: a clean
  * one of other tables says nothing about it; one that failed or was stopped says nothing at all.
  */
-async function requireVdiff(context: ActionContext, args: SwitchArgs, leaving: readonly string[]): Promise<void> {
+async function requireVdiff(context: ActionContext, args: SwitchArgs, leaving: readonly string[], routing: RoutingRecord): Promise<void> {
   const reports = (await listRecords<VdiffReport>(context.store, keys.vdiffReportsOf(context.workflow.uid))).map((report) => report.value)
   const { name, keyspace } = context.workflow
   const { tables = [] } = context.workflow.data as ReshardData
-  const { uncompared, differing } = vdiffVerdict(reports, tables, leaving)
+  const { uncompared, differing, compared } = vdiffVerdict(reports, tables, leaving)
   if (args.requireVdiff && uncompared.length > 0) {
     const reason = reports.some((report) => report.state === 'running')
       ? 'it still runs'
       : `none has compared ${uncompared.join(', ')} to its end since traffic is on ${leaving.map((side) => side.split('@')[0]).join(', ')}`
     throw changeErrors.vdiffMissing({ name, keyspace, reason })
+  }
+  if (args.requireVdiff) {
+    const { store, workflow } = context
+    const streams = (await listRecords<StreamRecord>(store, keys.streamsOf(workflow.uid))).map(({ value }) => value)
+    const altered = await alteredSince({ streams, routing, reports }, compared, (serverId, work) =>
+      withServer(store, serverId, 'admin', work),
+    )
+    if (altered.length > 0)
+      throw changeErrors.vdiffMissing({ name, keyspace, reason: `${altered.join(', ')} was altered since it was compared` })
   }
   const blocking = differing.map(({ table }) => table).filter((table) => !args.allowDifferences.includes(table))
   if (blocking.length > 0) throw changeErrors.vdiffDiffers({ tables: blocking.join(', '), name, keyspace })

@@ -11,6 +11,8 @@ export type VdiffVerdict = {
   readonly uncompared: readonly string[]
   /** Tables whose last comparison found differences, with the comparison that found them. */
   readonly differing: readonly { readonly table: string; readonly vdiff: string }[]
+  /** Tables that one has compared to its end, with the last that did. */
+  readonly compared: readonly { readonly table: string; readonly vdiff: string }[]
 }
 
 /**
@@ -23,7 +25,9 @@ export function vdiffVerdict(reports: readonly VdiffReport[], tables: readonly s
     .toSorted((a, b) => b.startedAtMs - a.startedAtMs || b.endedAtMs - a.endedAtMs)
   const last = new Map<string, Said>()
   for (const one of said) if (!last.has(one.table)) last.set(one.table, one)
+  const compared = tables.flatMap((table) => said.find((one) => one.table === table && one.current) ?? [])
   return {
+    compared: compared.map(({ table, vdiff }) => ({ table, vdiff })),
     uncompared: tables.filter((table) => !said.some((one) => one.table === table && one.current)),
     differing: [...last.values()].filter(({ found }) => found > 0).map(({ table, vdiff }) => ({ table, vdiff })),
   }

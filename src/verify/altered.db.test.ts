@@ -10,8 +10,10 @@ import { systemClock } from '../base/clock.ts'
 import { silentLog } from '../base/log.ts'
 import { connect } from '../mysql/connect.ts'
 import { keys } from '../topology/keys.ts'
-import type { StreamRecord, VdiffRecord, VdiffReport } from '../topology/records.ts'
+import type { RoutingRecord, StreamRecord, VdiffRecord, VdiffReport } from '../topology/records.ts'
 import type { Store } from '../topology/store.ts'
+import { listRecords, readRecord } from '../topology/typed.ts'
+import { alteredSince } from './altered-since.ts'
 import { counts, VerifyWorld } from './testkit/world.ts'
 import { runVdiff } from './vdiff-run.ts'
 
@@ -100,6 +102,25 @@ besideEachOther('tables that are altered while they are compared', (flavour) => 
     assert.deepEqual([report.error, report.state, report.repairedRows, report.rowsCompared], [null, 'clean', 1, 20])
     assert.deepEqual(await world.t.allText(`SELECT a, c FROM ${target} WHERE id = 7`), [{ a: 'a', c: '77' }])
     assert.deepEqual(counts(report), { missing: 0, extra: 0, misplaced: 0, different: 1 })
+  })
+
+  test(`vdiff on ${flavour}: one that had ended does not speak for a table that was altered since`, async () => {
+    const { world, source, target } = await worldOf('exec')
+    await using _ = world
+    await using run = begin(world, { repair: true }, () => Promise.resolve())
+    const report = await run.done
+    assert.equal(report.state, 'clean')
+    const streams = (await listRecords<StreamRecord>(world.store, keys.streamsOf('flow'))).map(({ value }) => value)
+    const routing = (await readRecord<RoutingRecord>(world.store, keys.routing('app')))?.value
+    assert(routing !== undefined)
+    const altered = (): Promise<string[]> =>
+      alteredSince({ streams, routing, reports: [report] }, [{ table: 'item', vdiff: 'run' }], (serverId, work) =>
+        work(serverId === world.sources[0]?.serverId ? world.s : world.t),
+      )
+    assert.deepEqual(await altered(), [])
+    await world.s.query(`ALTER TABLE ${source} ADD COLUMN c INT NULL DEFAULT 5`)
+    await untilThere(world, `SELECT COUNT(DISTINCT c) FROM ${target}`)
+    assert.deepEqual(await altered(), ['item'])
   })
 
   test(`vdiff on ${flavour}: a column that both sides were given by hand while rows were compared is compared too`, async () => {

@@ -13,9 +13,9 @@ import { charsetName } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { quoteString } from '../sql/quote.ts'
 import type { ShardRef } from '../topology/records.ts'
-import { ofShards, type Comparison, type Use } from './comparison.ts'
+import { ofShards, type Use } from './comparison.ts'
 import { verifyErrors } from './errors.ts'
-import { shardsOf } from './groups.ts'
+import { shardsOf, type Group } from './groups.ts'
 
 /** By table: its columns and keys as a short text. */
 export type Looked = ReadonlyMap<string, string>
@@ -28,8 +28,8 @@ export function lookAt(shards: readonly ShardRef[], use: Use, table?: string): P
 }
 
 /** Of one group's table, on all its shards: to know it again by. */
-export function definitionOf(comparison: Pick<Comparison, 'group' | 'plan'>, looks: Looks): string {
-  return digest(shardsOf(comparison.group).map(({ uid }) => `${uid}=${looks.get(uid)?.get(comparison.plan.name) ?? ''}`))
+export function definitionOf({ group, plan }: { readonly group: Group; readonly plan: { readonly name: string } }, looks: Looks): string {
+  return digest(shardsOf(group).map(({ uid }) => `${uid}=${looks.get(uid)?.get(plan.name) ?? ''}`))
 }
 
 /** @throws definitionChanged of the first of the shards on which the table is not what it was */
