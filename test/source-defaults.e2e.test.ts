@@ -11,7 +11,7 @@ import { ReshardUnderTest } from './kit/workflow.ts'
 for (const flavour of mainFlavour()) {
   test(
     `${flavour}: a source with another time zone, isolation, sql_mode and group_concat_max_len switches to servers that were made for it`,
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async () => {
       await using installation = await Installation.start({ flavour, rows: 200 })
       const isolation = `(SELECT VARIABLE_VALUE FROM ${flavour === 'mysql' ? 'performance_schema.session_variables' : 'information_schema.SESSION_VARIABLES'} WHERE VARIABLE_NAME IN ('tx_isolation', 'transaction_isolation') LIMIT 1)`

@@ -3,15 +3,18 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { flavours, localServers } from '../../test/kit/servers.ts'
+import { flavours, localServers, mainFlavour } from '../../test/kit/servers.ts'
 import { LocalProvisioner } from '../local/provisioner.ts'
 import { connect } from '../mysql/connect.ts'
+import type { FlavourName } from '../mysql/connection.ts'
 import { differingDefaults, readSessionDefaults, type SessionDefaults } from '../mysql/session-defaults.ts'
 import { noSwitchFailpoint } from '../switch/crash-points.ts'
 import { keys } from '../topology/keys.ts'
-import type { ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
+import type { KeyspaceRecord, ServerRecord, ServerSecret, ShardRecord } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
-import { listRecords, readRecord } from '../topology/typed.ts'
+import { listRecords, readRecord, updateRecord } from '../topology/typed.ts'
+import { createBranch } from './branches.ts'
+import { withServer } from './servers.ts'
 import { Office, rootOf, testServer } from './testkit/office.ts'
 
 const ofTheSource = {
@@ -39,17 +42,22 @@ const zone = [
 const seen =
   "SELECT CONCAT_WS(' ', @@SESSION.time_zone, @@SESSION.sql_mode, @@SESSION.group_concat_max_len, @@SESSION.max_sort_length, 1 / 3, DATE_FORMAT('2024-03-01', '%M')) AS v"
 
+function provisioning(flavour: FlavourName, extra: Record<string, number>) {
+  const root = mkdtempSync(join(tmpdir(), 'sw-prov-'))
+  const servers = localServers()
+  const mb = 1024 * 1024
+  const settings = { durability: 'relaxed', bufferPoolBytes: 64 * mb, redoLogBytes: 48 * mb, performanceSchema: false, extra } as const
+  return { root, servers, provisioner: new LocalProvisioner(servers, { root, flavours: [flavour], settings }) }
+}
+
+async function removeAll(provisioner: LocalProvisioner, root: string): Promise<void> {
+  await Promise.all((await provisioner.list()).map(({ id, which }) => provisioner.remove(id, which)))
+  rmSync(root, { recursive: true, force: true })
+}
+
 for (const flavour of flavours()) {
   test(`${flavour}: servers that a reshard makes have the source's defaults of sessions, its schema's charset and its zones, also when they are started again; what the user sets for them stays`, async () => {
-    const root = mkdtempSync(join(tmpdir(), 'sw-prov-'))
-    const servers = localServers()
-    const mb = 1024 * 1024
-    const settings = { durability: 'relaxed', bufferPoolBytes: 64 * mb, redoLogBytes: 48 * mb, performanceSchema: false } as const
-    const provisioner = new LocalProvisioner(servers, {
-      root,
-      flavours: [flavour],
-      settings: { ...settings, extra: { max_sort_length: 2000 } },
-    })
+    const { root, servers, provisioner } = provisioning(flavour, { max_sort_length: 2000 })
     try {
       await using source = await testServer({ flavour, durability: 'full', extra: ofTheSource })
       await using there = await rootOf(source)
@@ -116,8 +124,34 @@ for (const flavour of flavours()) {
       await using last = await rootOf(source)
       assert.deepEqual((await onEach()).seen, [((await last.value(seen)) ?? '').replace(' 3000 ', ' 2000 ')])
     } finally {
-      await Promise.all((await provisioner.list()).map(({ id, which }) => provisioner.remove(id, which)))
-      rmSync(root, { recursive: true, force: true })
+      await removeAll(provisioner, root)
+    }
+  })
+}
+
+for (const flavour of mainFlavour()) {
+  test(`${flavour}: servers that are made for a branch have them too`, async () => {
+    const { root, provisioner } = provisioning(flavour, {})
+    try {
+      await using source = await testServer({ flavour, durability: 'full', extra: ofTheSource })
+      await using there = await rootOf(source)
+      await there.query('CREATE DATABASE app')
+      await there.query('CREATE TABLE app.a (id INT NOT NULL PRIMARY KEY, x INT) ENGINE=InnoDB')
+      await using office = await Office.open(flavour, noSwitchFailpoint, provisioner)
+      await office.keyspace('app', source, 'app', ['a'])
+      await updateRecord<KeyspaceRecord>(office.store, keys.keyspace('app'), (one) => (one === null ? null : { ...one, sharded: true }))
+      await createBranch(office.world, { keyspace: 'app', branch: 'wide', shards: 2, targetsPerServer: 2 })
+      const [shard] = (await listRecords<ShardRecord>(office.store, keys.shards('app@wide'))).map(({ value }) => value)
+      await withServer(office.store, shard!.serverId, 'admin', async (connection) => {
+        await using fresh = await rootOf(source)
+        const sides = [fresh, connection].map(async (one, i) => new Map([[String(i), await readSessionDefaults(one)]]))
+        const [from, to] = await Promise.all(sides)
+        assert.deepEqual(differingDefaults(from!, to!), [])
+        const collation = `SELECT DEFAULT_COLLATION_NAME FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = '${shard!.schema}'`
+        assert.equal(await connection.value(collation), 'latin1_german1_ci')
+      })
+    } finally {
+      await removeAll(provisioner, root)
     }
   })
 }
