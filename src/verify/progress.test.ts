@@ -122,6 +122,27 @@ test('the next pass begins at nothing, with what the one before found', () => {
   assert.deepEqual(tables[0]?.last, { startedAtMs: 1_000, rowsCompared: 120, found: 1 })
 })
 
+test('promise 6: a continuous comparison does not say of a table that was altered between two passes what the first found; a difference stays one', () => {
+  const clock = clockAt()
+  const continuous = { continuous: true, restricted: false }
+  const first = new VdiffProgress(clock, 'v', null, continuous)
+  for (const table of ['same', 'altered', 'differing']) {
+    first.expect(table, '-', 10, 'old', ['-'])
+    first.begin(table)
+    first.passed(table, '-', { ...rows(10), missing: table === 'differing' ? 1 : 0 }, null)
+  }
+  const next = new VdiffProgress(clock, 'v', nextPass(first.report(), clock.nowMs()), continuous)
+  for (const table of ['same', 'altered', 'differing']) next.expect(table, '-', 10, table === 'same' ? 'old' : 'new', ['-'])
+  assert.deepEqual(
+    next.report().tables.map(({ name, last, rowsCompared }) => [name, last?.found, rowsCompared]),
+    [
+      ['same', 0, 0],
+      ['altered', undefined, 0],
+      ['differing', 1, 0],
+    ],
+  )
+})
+
 test('promise 6: of a table that was altered all that was compared is taken back, by the group that has it, also by a mover that takes over', () => {
   const clock = clockAt()
   const progress = new VdiffProgress(clock, 'v', null, once)

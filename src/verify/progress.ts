@@ -27,7 +27,8 @@ export function nextPass(report: VdiffReport, nowMs: number): VdiffReport {
     ...report,
     pass: { ...pass, number: pass.number + 1, startedAtMs: nowMs },
     cursors: {},
-    units: {},
+    // By what the pass before had compared: what it found holds for no other definition.
+    units: Object.fromEntries(Object.entries(report.units ?? {}).map(([unit, { definition }]) => [unit, { definition, rows: 0 }])),
     waiting: null,
     groups: (report.groups ?? []).map(({ name }) => ({ name, rowsCompared: 0, rowsEstimated: 0, found: 0 })),
     tables: report.tables.map((table) => {
@@ -154,7 +155,7 @@ export class VdiffProgress {
     this.#units[name] = { ...unit, rows: unit.rows + tally.rowsCompared, ...(found.some((count) => count > 0) ? { found } : {}) }
   }
 
-  /** Nothing of it counts as compared, or found, any more. */
+  /** Nothing of it counts as compared, or found, any more, nor as compared by the pass before. A difference that one had found is one until it is compared again. */
   forget(table: string, group: string, shards: readonly string[]): void {
     const name = unitOf(table, group)
     const { rows = 0, found = [0, 0, 0, 0, 0, 0] } = this.#units[name] ?? {}
@@ -169,6 +170,7 @@ export class VdiffProgress {
     }
     const state = this.#tables.get(table)
     if (state === undefined) return
+    if (state.last?.found === 0) state.last = undefined
     const { tally } = state
     tally.rowsCompared -= rows
     tally.missing -= missing
