@@ -3,21 +3,20 @@
  * stores is never one that is read from: each waits for the other's bytes.
  */
 import { append } from '../base/append.ts'
-import type { Connection, Result } from '../mysql/connection.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import type { Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import type { GatherJob, Step, Values } from './gather-job.ts'
-import { shapeShown } from './columns.ts'
-import { StaleColumns } from './execution-errors.ts'
 import type { Readers } from './gather-readers.ts'
-import { fetched, literalMaker, loadMode } from './gather-values.ts'
+import { fetched, literalMaker } from './gather-values.ts'
 import type { ColumnInfo } from './plan/catalog.ts'
 import { familyOf } from './plan/equality.ts'
 import { planErrors } from './plan/errors.ts'
 import type { RouteInputs } from './plan/plan.ts'
 import { shardsOf } from './plan/route.ts'
+import { makeScratchTables } from './scratch-tables.ts'
 import { basesOf } from './server-modes.ts'
 import type { ShardView } from './view.ts'
 
@@ -42,12 +41,6 @@ export type FillInto = {
 /** Some servers take no table without a primary key. */
 export const scratchKey = '_sw_key BIGINT UNSIGNED NOT NULL AUTO_INCREMENT INVISIBLE PRIMARY KEY'
 
-/**
- * MariaDB 10.11 loses rows where it makes the groups of a derived table one by one for the rows of a semijoin whose duplicates it weeds out (LATERAL DERIVED between Start temporary and End temporary, *tried*): a plan that it
- * takes for few rows with keys and without statistics, as they are here, more readily than where the tables stand. The connection is reset before anybody else has it.
- */
-const notSplit = "SET optimizer_switch='split_materialized=off'"
-
 /** Stores the rows of every step. The session's own sql_mode is in force afterwards. */
 export async function fill(
   job: GatherJob,
@@ -57,21 +50,8 @@ export async function fill(
   bytesMax: number,
   sqlMode: string | undefined,
 ): Promise<void> {
-  const tables = job.steps.flatMap(({ name, plan }) => [
-    `CREATE TEMPORARY TABLE ${quoteIdentifier(name)} LIKE ${quoteIdentifier(plan.table)}`,
-    `SHOW FULL COLUMNS FROM ${quoteIdentifier(name)}`,
-  ])
-  const first = [`SET sql_mode='${loadMode}'`, ...(into.connection.flavour === 'mariadb' ? [notSplit] : [])]
   // Waited for before the first row is stored: meanwhile the shards answer.
-  const made = into.connection.pipeline([...first, ...tables]).then(
-    (answers) => {
-      // A column that is not fetched would have its default in every row.
-      for (const [i, { plan }] of job.steps.entries()) requireShape(plan, answers[first.length + 1 + 2 * i] as Result)
-    },
-    (error: unknown) => {
-      throw isServerError(error) && error.kind === 'other' ? notCopied(job, error) : error
-    },
-  )
+  const made = makeScratchTables(job, into.connection)
   made.catch(() => {})
   let left = bytesMax
   for (const step of job.steps) left -= await fillStep(step, into, made, readers, inputs, left)
@@ -81,20 +61,6 @@ export async function fill(
   connection
     .query(`SET sql_mode=${sqlMode ?? basesOf(connection).get('sql_mode') ?? 'DEFAULT'}`)
     .catch((error: unknown) => connection.destroy(error as Error))
-}
-
-/** @throws StaleColumns */
-export function requireShape({ table, shape }: Step['plan'], answer: Result): void {
-  if (shape !== undefined && shapeShown(answer) !== shape) throw new StaleColumns(table)
-}
-
-/** Tables with FULLTEXT keys, partitions and the like: a server makes no temporary table like them. */
-function notCopied(job: GatherJob, error: Error & { serverMessage: string }): Error {
-  return planErrors.refused({
-    construct: `a statement that needs rows of ${job.steps.map((step) => step.plan.table).join(', ')} together`,
-    reason: error.serverMessage,
-    instead: 'restrict the statement to one shard key value, or ask for the rows one by one',
-  })
 }
 
 /** MySQL opens a temporary table once in a statement: where a query of WITH is named twice, its tables are opened twice. */
