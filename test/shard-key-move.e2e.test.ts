@@ -64,6 +64,16 @@ test('promises 1, 3: rows whose shard key changes while they move end on exactly
       await everyRowOnce(installation, ranges(2), moved.users)
       const vdiff = await merge.vdiff()
       assert.equal(vdiff.state, 'clean', JSON.stringify(vdiff.tables))
+      const asked = { dryRun: true, requireVdiff: true }
+      await merge.actWhenReady('reversetraffic', asked)
+      const [old = ''] = ranges(4)
+      await installation.onShard(old, (connection) => connection.query(`ALTER TABLE ${table} ADD COLUMN late INT NULL`))
+      const refused = await merge.outcome(await merge.ask('reversetraffic', asked))
+      assert.deepEqual(
+        refused.errors.map(({ code }) => code),
+        ['SW-CHANGE-021'],
+      )
+      assert.match(refused.errors[0]?.what ?? '', /was altered since it was compared/)
       t.diagnostic(`${moved.moves} moves of rows between sources, ${copied} of them before the copy was done`)
       await merge.act('complete')
     })
