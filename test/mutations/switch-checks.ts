@@ -156,7 +156,7 @@ const merged: Mutation[] = [
     ...together,
     rule: 'Merges: a FLOAT is looked up as the double that it equals',
     file: 'src/change/key-parts.ts',
-    edits: [["`CONCAT(CAST(${quoted} AS DOUBLE), '')`", "`CONCAT(${quoted}, '')`"]],
+    edits: [["CONCAT(CAST(${quoted} AS DOUBLE), '')", "CONCAT(${quoted}, '')"]],
     fails: /many_floats/,
   },
   {
