@@ -42,6 +42,12 @@ for (const flavour of flavours())
           await assert.rejects(c.query(`SELECT 1 FROM ${other} JOIN m ON m.id = ${other}.id`), /1146.*Table '\w+\.m' doesn't exist/)
     })
 
+    test('promise 10: in a text that takes longer to be read than that is believed', { timeout: 60_000 }, async () => {
+      const ids = Array.from({ length: 60_000 }, (_, i) => 1_000_000 + i).join(',')
+      await assert.rejects(c.query(`SELECT 1 FROM m WHERE id IN (${ids})`), /1146.*Table '\w+\.m' doesn't exist/)
+      await assert.rejects(c.query(`DELETE FROM m WHERE id IN (${ids})`), /1146.*Table '\w+\.m' doesn't exist/)
+    })
+
     test('promise 10: two, of which one was asked for a moment before', { timeout: 60_000 }, async () => {
       const { signal } = new AbortController()
       for (const table of ['m', 'n']) {

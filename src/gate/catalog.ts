@@ -39,12 +39,12 @@ class KeyspaceEntry implements KeyspaceInfo {
   /** Times that columns were forgotten: those being read meanwhile may be of before. */
   forgotten = 0
   readonly loaded = new Map<string, Loaded>()
-  readonly #clock: Core['clock']
+  readonly #now: () => number
   functions: StoredFunctions | undefined = undefined
   functionsAtMs = 0
 
-  constructor(view: KeyspaceView, clock: Core['clock']) {
-    this.#clock = clock
+  constructor(view: KeyspaceView, now: () => number) {
+    this.#now = now
     this.name = view.name
     this.vschemaVersion = view.vschemaVersion
     this.ddlVersion = view.ddlVersion
@@ -60,8 +60,8 @@ class KeyspaceEntry implements KeyspaceInfo {
   }
 
   /** Of a table that was not there. */
-  isOld({ atMs }: Loaded): boolean {
-    return atMs < this.#clock.monotonicMs() - absentMs
+  isOld({ atMs }: Loaded, sinceMs = this.#now()): boolean {
+    return atMs < sinceMs - absentMs
   }
 }
 
@@ -71,6 +71,8 @@ export class GateCatalog implements Catalog {
   readonly #loading = new Map<string, Promise<void>>()
   #view: unknown = null
   #generation = 1
+  /** Of what is being planned. */
+  #sinceMs: number | null = null
 
   constructor(core: Core) {
     this.#core = core
@@ -87,8 +89,18 @@ export class GateCatalog implements Catalog {
     return this.#entry(name) ?? undefined
   }
 
-  /** Reads columns that the planner asked for. */
-  async load(keyspace: string, tables: readonly string[], signal: AbortSignal): Promise<void> {
+  /** Plans, believing what was known at a time: to read a long text takes longer than that a table is not there is believed. */
+  asOf<T>(plan: () => T, sinceMs = this.#core.clock.monotonicMs()): T {
+    this.#sinceMs = sinceMs
+    try {
+      return plan()
+    } finally {
+      this.#sinceMs = null
+    }
+  }
+
+  /** Reads columns that the planner asked for. When they were all known. */
+  async load(keyspace: string, tables: readonly string[], signal: AbortSignal): Promise<number> {
     // Stored functions come with any table.
     await Promise.all((tables.length === 0 ? [null] : tables).map((table) => this.#load(keyspace, table, signal)))
     // One that is not there is told sooner than what others are: by when the last is known it would be asked for anew, and so without end.
@@ -98,6 +110,7 @@ export class GateCatalog implements Catalog {
       const found = loaded?.get(table)
       if (found?.columns === null) found.atMs = atMs
     }
+    return atMs
   }
 
   /** After DDL, or an error that says columns are others than known. */
@@ -137,7 +150,7 @@ export class GateCatalog implements Catalog {
     if (known !== undefined) return known
     const view = this.#core.watch.view.keyspaces.get(name)
     if (view === undefined) return null
-    const made = new KeyspaceEntry(view, this.#core.clock)
+    const made = new KeyspaceEntry(view, () => this.#sinceMs ?? this.#core.clock.monotonicMs())
     this.#entries.set(name, made)
     return made
   }
@@ -173,9 +186,10 @@ export class GateCatalog implements Catalog {
 
   /**
    * Columns that are old are read again beside the statement that found them so.
+   * @param sinceMs when it began to be planned: what it has asked for since, it believes
    * @returns some were not there, which may be otherwise by now: the statement waits for `load`, and is planned again
    */
-  refreshOld(keyspace: string, tables: readonly string[]): boolean {
+  refreshOld(keyspace: string, tables: readonly string[], sinceMs?: number): boolean {
     const entry = this.#entries.get(keyspace)
     if (entry === null || entry === undefined) return false
     let absent = false
@@ -188,7 +202,7 @@ export class GateCatalog implements Catalog {
     for (const table of tables) {
       const loaded = entry.loaded.get(table)
       if (loaded === undefined) continue
-      if (loaded.columns === null) absent ||= entry.isOld(loaded)
+      if (loaded.columns === null) absent ||= entry.isOld(loaded, sinceMs)
       else if (loaded.atMs <= limit) {
         loaded.atMs = Number.MAX_SAFE_INTEGER
         void this.#load(keyspace, table).catch(() => {})

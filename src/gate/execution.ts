@@ -44,6 +44,8 @@ export type Execution = {
   readonly values: readonly Value[]
   readonly signal: AbortSignal
   ids: readonly bigint[]
+  /** When it was begun to be planned, the last time. */
+  sinceMs?: number
   /** What lookup vindexes said. */
   readonly answers: LookupAnswers
   /** Known of this very execution, whatever becomes of its plan. */

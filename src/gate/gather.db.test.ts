@@ -68,6 +68,7 @@ for (const flavour of flavours()) {
         assert.equal(await c.value(join), '200')
         // Were a table left behind, this name would be taken on one of the few connections.
         assert.equal(await c.value('SELECT COUNT(*) FROM a JOIN b ON a.id = b.n JOIN a c ON c.id = b.n'), '200')
+        assert.equal(await c.value('SELECT COUNT(DISTINCT f.t) FROM f JOIN b ON b.n = f.k'), '0')
       }
       assert.equal(await binlogEnd(), was)
       await c.close()

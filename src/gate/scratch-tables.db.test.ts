@@ -4,7 +4,15 @@ import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 
-const kinds = { papers: 'by id', parts: 'by id', kept: 'by id', authors: 'reference' } as const
+const kinds = {
+  papers: 'by id',
+  parts: 'by id',
+  days: 'by id',
+  faces: 'by id',
+  moods: 'by id',
+  kept: 'by id',
+  authors: 'reference',
+} as const
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
@@ -19,6 +27,9 @@ for (const flavour of flavours()) {
           'authors (id BIGINT PRIMARY KEY, name VARCHAR(20))',
           "papers (id BIGINT PRIMARY KEY, author BIGINT, body TEXT COLLATE utf8mb4_general_ci, n INT DEFAULT 5, FULLTEXT KEY (body), KEY (n), up VARCHAR(30) AS (CONCAT('x,\n  FULLTEXT KEY', n)) VIRTUAL, CONSTRAINT of_author FOREIGN KEY (author) REFERENCES authors (id), KEY (author), FULLTEXT KEY again (body)) COMMENT = 'a\nPARTITION BY b'",
           "parts (id BIGINT NOT NULL, n INT, at DATE NOT NULL COMMENT 'PARTITION BY HASH', PRIMARY KEY (id, at)) PARTITION BY RANGE (YEAR(at)) (PARTITION p0 VALUES LESS THAN (2020), PARTITION p1 VALUES LESS THAN MAXVALUE)",
+          "days (id BIGINT NOT NULL, n INT, at DATE NOT NULL, PRIMARY KEY (id, at)) PARTITION BY RANGE COLUMNS (at) (PARTITION p0 VALUES LESS THAN ('2020-01-01'), PARTITION p1 VALUES LESS THAN (MAXVALUE))",
+          "faces (id BIGINT PRIMARY KEY, n INT, body VARCHAR(30), up VARCHAR(30) AS (CONCAT(n, '😀')), CONSTRAINT known CHECK (body IN ('😀', 'x')), FULLTEXT KEY (body))",
+          "moods (id BIGINT PRIMARY KEY, body VARCHAR(30), mood ENUM('😀', 'x'), FULLTEXT KEY (body))",
           'kept (id BIGINT PRIMARY KEY, n INT, w TEXT)',
         ],
       })
@@ -29,7 +40,9 @@ for (const flavour of flavours()) {
           await on.query(
             `INSERT INTO papers (id, author, body, n) VALUES (${id}, ${1 + (id % 2)}, '${['Apple', 'pear', 'apple'][id % 3]}', ${id % 4})`,
           )
-          await on.query(`INSERT INTO parts VALUES (${id}, ${id % 5}, '${2015 + id}-01-01')`)
+          for (const table of ['parts', 'days']) await on.query(`INSERT INTO ${table} VALUES (${id}, ${id % 5}, '${2015 + id}-01-01')`)
+          await on.query(`INSERT INTO moods VALUES (${id}, 'b${id % 2}', ${1 + (id % 2)})`)
+          await on.query(`INSERT INTO faces (id, n, body) VALUES (${id}, ${id % 3}, '${id % 2 === 0 ? '😀' : 'x'}')`)
         }
       }
     })
@@ -42,6 +55,7 @@ for (const flavour of flavours()) {
       for (const sql of [
         'SELECT COUNT(DISTINCT body), COUNT(DISTINCT up), SUM(DISTINCT n) FROM papers',
         'SELECT COUNT(DISTINCT n), MAX(at) FROM parts',
+        'SELECT COUNT(DISTINCT n), MAX(at) FROM days',
         'SELECT p.id, q.id, p.up FROM papers p JOIN parts q ON p.n = q.n WHERE q.id > 3 ORDER BY p.id, q.id',
         'SELECT a.name, COUNT(DISTINCT p.body) FROM papers p JOIN authors a ON a.id = p.author GROUP BY a.name ORDER BY a.name',
         'WITH w AS (SELECT n, COUNT(*) AS c FROM parts GROUP BY n) SELECT p.id, w.c FROM papers p LEFT JOIN w ON w.n = p.n ORDER BY p.id',
@@ -54,6 +68,13 @@ for (const flavour of flavours()) {
       const [mine, theirs] = [await c.execute(['3']), await one.execute(['3'])]
       assert(mine.kind === 'rows' && theirs.kind === 'rows')
       assert.deepEqual(mine.rows, theirs.rows)
+    })
+
+    test('promise 10: letters beyond three bytes, of which servers tell as question marks, are what they are, or refused', async () => {
+      assert.equal(await sides.code('SELECT COUNT(DISTINCT body), MIN(HEX(mood)), MAX(HEX(mood)) FROM moods'), 'SW-GATE-100')
+      const sql = 'SELECT COUNT(DISTINCT n), MAX(HEX(up)), MAX(HEX(body)) FROM faces'
+      if (flavour === 'mysql') assert.equal(await sides.code(sql), 'SW-GATE-100')
+      else await sides.alike(sql)
     })
 
     test('promise 10: writes by such rows', async () => {

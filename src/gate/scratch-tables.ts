@@ -2,7 +2,7 @@
  * The temporary tables in which a gathered statement's rows are put together: as the keyspace's own, with their keys, which decide what is a duplicate and how groups and orders come out.
  *
  * No server makes a temporary table like one with a FULLTEXT key or partitions. Neither changes what a row is or which rows are equal, so the table is made from its own text without them; a statement that
- * says more than rows, of such a key or a partition, is refused as before. Foreign keys, which LIKE leaves out too, go the same way.
+ * says more than rows, of such a key or a partition, is refused as before. Foreign keys, which LIKE leaves out too, and checks go the same way.
  */
 import type { Connection, Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
@@ -34,13 +34,13 @@ export async function makeScratchTables(job: GatherJob, connection: Connection):
     if (!isServerError(error) || error.kind !== 'other') throw error
     const texts = [job.text, job.before, job.after, ...job.steps.flatMap(({ filters }) => filters.map(({ text }) => text))]
     if (texts.some((text) => ofKeys.test(text.toString('latin1')))) throw notCopied(job, error)
-    await makeFromTexts(job, connection).catch((again: unknown) => {
+    await makeFromTexts(job, connection, error).catch((again: unknown) => {
       throw isServerError(again) && again.kind === 'other' ? notCopied(job, error) : again
     })
   }
 }
 
-async function makeFromTexts(job: GatherJob, connection: Connection): Promise<void> {
+async function makeFromTexts(job: GatherJob, connection: Connection, refused: Error): Promise<void> {
   for (const step of job.steps) {
     const name = quoteIdentifier(step.name)
     const [, shown] = await connection.pipeline([
@@ -49,18 +49,24 @@ async function makeFromTexts(job: GatherJob, connection: Connection): Promise<vo
     ])
     const text = shown?.kind === 'rows' ? shown.rows[0]?.[1] : undefined
     if (!text) throw new StaleColumns(step.plan.table)
-    const [, columns] = await connection.pipeline([asTemporary(text, step.name), columnsOf(step)])
+    const made = asTemporary(text, step.name)
+    if (made === null) throw refused
+    const [, columns] = await connection.pipeline([made, columnsOf(step)])
     requireShape(step.plan, columns as Result)
   }
 }
 
-/** What SHOW CREATE TABLE says, as a temporary table without FULLTEXT and foreign keys and partitions. Each item stands on a line of its own there; a line that merely looks like a key's makes a table of other columns, or none. */
-export function asTemporary(shown: Buffer, name: string): Buffer {
+/**
+ * What SHOW CREATE TABLE says, as a temporary table without FULLTEXT and foreign keys, checks (its rows have passed them) and partitions. Each item stands on a line of its own there; a line that merely looks
+ * like a key's makes a table of other columns, or none. Null: letters beyond three bytes are told as question marks (*tried*: of an ENUM's values by both servers, of what a column is generated from by MySQL 9.7.4), and the column would be another.
+ */
+export function asTemporary(shown: Buffer, name: string): Buffer | null {
   const text = shown.toString('latin1')
+  if (/^ {2}`(?:[^`]|``)*` (?:(?:enum|set)\(|[^\n]* GENERATED ALWAYS AS )[^\n]*\?/m.test(text)) return null
   const items = text
     .slice(text.indexOf(' (\n'))
-    .replace(/\n(?:\/\*!50100)? ?PARTITION BY (?:RANGE|LIST|HASH|KEY|LINEAR|SYSTEM_TIME)\b[^]*$/, '')
-    .replace(/\n {2}(?:FULLTEXT KEY|CONSTRAINT `(?:[^`]|``)*` FOREIGN KEY|FOREIGN KEY) [^\n]*/g, '')
+    .replace(/\n(?:\/\*!\d{5,6})? ?PARTITION BY (?:RANGE|LIST|HASH|KEY|LINEAR|SYSTEM_TIME)\b[^]*$/, '')
+    .replace(/\n {2}(?:FULLTEXT KEY|(?:CONSTRAINT `(?:[^`]|``)*` )?(?:FOREIGN KEY|CHECK)) [^\n]*/g, '')
     .replace(/,(\n\)[^\n]*)$/, '$1')
   return Buffer.concat([Buffer.from(`CREATE TEMPORARY TABLE ${quoteIdentifier(name)}`), Buffer.from(items, 'latin1')])
 }

@@ -158,6 +158,7 @@ export class Sharded {
   async #run(e: Execution): Promise<void> {
     let others = 0
     for (let attempt = 0; ; attempt++) {
+      e.sinceMs = this.#core.clock.monotonicMs()
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
       let lexed!: Lexed
@@ -204,19 +205,20 @@ export class Sharded {
   }
 
   /** With the columns that a plan asks for; at once where they are known. What is refused by columns of before is planned once more by those of now. */
-  #planBy(asked: Asked, make: () => Plan, loads = 0, doubted = false): Plan | Promise<Plan> {
+  #planBy(asked: Asked, make: () => Plan, sinceMs?: number, loads = 0, doubted = false): Plan | Promise<Plan> {
     let plan: Plan
     try {
-      plan = make()
+      plan = this.#core.catalog.asOf(make, sinceMs)
     } catch (error) {
       const absent = errorKindOf(error) === 'schema'
       if (doubted || !(absent || isSwError(error, 'SW-GATE-104') || isSwError(error, 'SW-GATE-124'))) throw error
       const again = this.#doubt(asked, absent ? 0 : doubtedAgeMs.planned)
-      return again.then((others) => (others ? this.#planBy(asked, make, loads, true) : Promise.reject(error)))
+      return again.then((others) => (others ? this.#planBy(asked, make, undefined, loads, true) : Promise.reject(error)))
     }
     if (plan.kind !== 'needs-schema') return plan
     if (loads > plansMax) throw changing(plan.keyspace)
-    return this.#core.catalog.load(plan.keyspace, plan.tables, asked.signal).then(() => this.#planBy(asked, make, loads + 1, doubted))
+    const loaded = this.#core.catalog.load(plan.keyspace, plan.tables, asked.signal)
+    return loaded.then((atMs) => this.#planBy(asked, make, atMs, loads + 1, doubted))
   }
 
   #planned(lexed: Lexed, e: Execution): Plan {
@@ -240,7 +242,7 @@ export class Sharded {
     const keyspace = this.#core.keyspace(plan.keyspace)
     if (keyspace.notReady !== null) return this.#anewAfter(this.#core.ready(plan.keyspace, given.signal))
     const e = plan.system === true && given.params.length > 0 ? renamedParameters(given, keyspace) : given
-    if (this.#core.catalog.refreshOld(plan.keyspace, plan.tables))
+    if (this.#core.catalog.refreshOld(plan.keyspace, plan.tables, given.sinceMs))
       return this.#anewAfter(this.#core.catalog.load(plan.keyspace, plan.tables, given.signal))
     if (keyspace.writes !== null) refuseWrite(plan, keyspace)
     requireRole(keyspace, this.#runner.transaction, plan.effect)

@@ -106,6 +106,12 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       assert.match(await shown(f, 'app__', 'evens'), /> 7/)
       await n.query('DROP VIEW app__80.near')
       await n.query('DROP DATABASE nearby')
+      // Whether queries of it fail where it comes from, nobody can say who only waited there.
+      {
+        await using holding = await world.admin('f')
+        await holding.query('LOCK TABLES elsewhere.t WRITE')
+        await assert.rejects(ask(fresh), (error: Error & { code?: string }) => error.code === 'SW-SWITCH-054')
+      }
       for (const view of ['app__.far', 'app__.broken', 'app__.over_evens', 'app__.evens']) await f.query(`DROP VIEW ${view}`)
       for (const schema of ['app__80', 'app_80_']) await n.query(`DROP VIEW ${schema}.over_evens, ${schema}.evens`)
       await f.query('DROP DATABASE elsewhere')
