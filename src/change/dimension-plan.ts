@@ -10,6 +10,7 @@ import type { TableDefinition } from '../ingest/definition.ts'
 import { readVschema } from '../keyspace/vschema.ts'
 import { resolveVschema } from '../keyspace/vschema-resolve.ts'
 import { preflightSource, preflightTarget } from '../move/preflight.ts'
+import { untoldExpressions } from '../move/true-definition.ts'
 import { readSchema } from '../mysql/introspect.ts'
 import type { SchemaInfo } from '../mysql/table-info.ts'
 import { keys } from '../topology/keys.ts'
@@ -47,7 +48,7 @@ export async function planDimensions({ store, keyspace, shards, newShards, own, 
       const own = { ...schema, tables: moved, events: [] }
       schemas.push(own)
       const { logs } = await cascadesLogged(connection, shard.serverId, cascadesOf(own).length, asked)
-      errors.push(...schemaFindings(own, logs))
+      errors.push(...schemaFindings(own, logs), ...untoldExpressions(connection.flavour, moved))
     })
   }
   errors.push(...differentTables(shards, schemas))

@@ -18,6 +18,7 @@ import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
 import { charsetToUtf8 } from '../move/charset.ts'
 import { moveErrors } from '../move/errors.ts'
 import { preflightSource } from '../move/preflight.ts'
+import { untoldExpressions } from '../move/true-definition.ts'
 import { keys } from '../topology/keys.ts'
 import type {
   KeyspaceRecord,
@@ -130,7 +131,7 @@ export async function planReshardCreate(
       errors.push(...(await serverFindings(connection, source.serverId)), ...(await preflightSource(connection)))
       const logged = await cascadesLogged(connection, source.serverId, cascadesOf(schema).length, asked)
       notes.push(...logged.notes)
-      errors.push(...schemaFindings(schema, logged.logs, spec.triggers))
+      errors.push(...schemaFindings(schema, logged.logs, spec.triggers), ...untoldExpressions(connection.flavour, schema.tables))
       notes.push(...(await serverNotes(connection, source.serverId, secret)), ...(await jsonNotes(connection, schema, world.clock)))
     })
   }

@@ -281,6 +281,13 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'rows that come so are in no binlog of its own: they would never come to the targets, and nothing would tell',
     fix: 'set {setting}=ON in its configuration and restart it, or end its replication (STOP REPLICA; RESET REPLICA ALL); then start the stream again. If rows of moved tables have come so while the stream ran, no event tells: cancel the workflow and create it anew, or compare (vdiff --repair)',
   },
+  lettersNotTold: {
+    number: 43,
+    class: 'user',
+    what: 'table {table} has an expression with letters of four bytes, which its server does not tell: {element}',
+    why: 'SHOW CREATE TABLE prints ???? for such a letter (an emoji, say) in an expression: a target made by that text would make other values, or let other rows pass',
+    fix: "write the letter by its bytes in the source's expression, as in CONVERT(UNHEX('F09F9880') USING utf8mb4), by ALTER TABLE; or leave the table out",
+  },
   sourceLacks: {
     number: 41,
     class: 'fatal',

@@ -25,6 +25,7 @@ import { lookOf, noteBeingMade, noteMadeOf, readMadeOf, showCreateTable } from '
 import { withoutCounter } from './table-look.ts'
 import { columnMisfit } from './target-columns.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
+import { trueDefinition } from './true-definition.ts'
 import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
 
 export type SchemaCopyOptions = {
@@ -58,7 +59,7 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   await target.conn.query('SET SESSION foreign_key_checks=0')
   for (const table of options.tables) {
     if (existing.has(table)) continue
-    const text = await showCreateTable(source.conn, source.schema, table)
+    const text = await trueDefinition(source.conn, source.schema, table)
     const { definition, deferred } = definitionFor(options, text, uniqueToo(referenced, table))
     // Not once the table is there: a mover that was paused here would bring back keys of long ago.
     const absent = `NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)} AND TABLE_NAME = ${quoteString(table)})`
@@ -107,7 +108,7 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
   for (const table of options.tables) {
     const note = notes.get(table)
     if (note === undefined || !there.has(table)) continue
-    const now = withoutCounter(await showCreateTable(source.conn, source.schema, table))
+    const now = withoutCounter(await trueDefinition(source.conn, source.schema, table))
     const isHalf = note.look === ''
     if (now === note.source && !isHalf) continue
     const quoted = quoteQualified(target.schema, table)

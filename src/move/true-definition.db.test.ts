@@ -1,0 +1,95 @@
+/** Letters of four bytes in a table's definition, which no server tells: the target has them, or the table is refused. */
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { flavours, testServer, type TestServer } from '../../test/kit/servers.ts'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import { readSchema } from '../mysql/introspect.ts'
+import { createTargetTables } from './schema-copy.ts'
+import { untoldExpressions } from './true-definition.ts'
+
+for (const flavour of flavours()) {
+  describe(flavour, () => {
+    let server: TestServer
+    let [source, target] = [] as unknown as [Connection, Connection]
+
+    before(async () => {
+      server = await testServer({ flavour })
+      source = await connect(server.config)
+      target = await connect(server.config)
+      for (const schema of ['s', 't']) await source.query(`CREATE DATABASE ${schema} CHARACTER SET utf8mb4`)
+    })
+    after(async () => {
+      await source?.close()
+      await target?.close()
+      await server?.[Symbol.asyncDispose]()
+    })
+
+    const make = (table: string): Promise<string[]> =>
+      createTargetTables({
+        source: { conn: source, schema: 's' },
+        target: { conn: target, schema: 't', uid: 'u', name: '-' },
+        workflowUid: 'w',
+        tables: [table],
+        deferSecondaryKeys: false,
+      })
+
+    test('promise 3: members and defaults are those of the source', async () => {
+      await source.query(`CREATE TABLE s.m (id INT PRIMARY KEY,
+        e ENUM('😀', 'x?', '?', 'it''s 😀, ?', '漢') NOT NULL DEFAULT '?' COMMENT 'of ENUM(''?'') DEFAULT ''?'' 😀',
+        f ENUM('?', '😀') DEFAULT '😀', \`s ENUM(?)\` SET('a?', '𠜎', 'c') DEFAULT '𠜎,c',
+        d VARCHAR(10) DEFAULT '😀?' NOT NULL, q VARCHAR(10) NOT NULL DEFAULT '?', n TEXT, u VARCHAR(9) CHARACTER SET utf16 DEFAULT '?😀',
+        KEY (e), FULLTEXT KEY (n)) COMMENT '?'`)
+      assert.deepEqual(await make('m'), ['m'])
+      for (const schema of ['s', 't']) {
+        await source.query(`INSERT INTO ${schema}.m (id) VALUES (0)`)
+        for (let i = 1; i <= 5; i++)
+          await source.query(`INSERT INTO ${schema}.m (id, e, f, \`s ENUM(?)\`) VALUES (${i}, ${i}, ${1 + (i % 2)}, ${i})`)
+      }
+      const rows = async (schema: string): Promise<unknown> =>
+        await source.allText(
+          `SELECT id, HEX(e) e, HEX(f) f, HEX(\`s ENUM(?)\`) s, HEX(d) d, HEX(q) q, HEX(u) u FROM ${schema}.m ORDER BY id`,
+        )
+      assert.deepEqual(await rows('t'), await rows('s'))
+      assert.match(JSON.stringify(await rows('s')), /F09F9880/)
+      assert.equal(await source.value("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = '_sw_letters'"), '0')
+    })
+
+    test('promise 3: an expression is that of the source, or the table is refused, with a way out', async () => {
+      const tables: [string, string][] = [
+        ['g', "id INT PRIMARY KEY, g VARCHAR(20) AS (CONCAT(id, '😀'))"],
+        ['c', "id INT PRIMARY KEY, c VARCHAR(20), CHECK (c <> '😀')"],
+        ['x', "id INT PRIMARY KEY, c VARCHAR(20) DEFAULT (CONCAT('😀', 'x'))"],
+      ]
+      for (const [table, columns] of tables) {
+        await source.query(`CREATE TABLE s.${table} (${columns}) CHARACTER SET utf8mb4`)
+        if (flavour === 'mysql') {
+          await assert.rejects(make(table), { code: 'SW-MOVE-043' })
+          const findings = untoldExpressions(flavour, (await readSchema(source, 's')).tables)
+          assert.deepEqual(
+            findings.map(({ code, params }) => [code, params['table']]),
+            [['SW-MOVE-043', table]],
+          )
+          await source.query(`DROP TABLE s.${table}`)
+          await source.query(
+            `CREATE TABLE s.${table} (${columns.replace("'😀'", "CONVERT(UNHEX('F09F9880') USING utf8mb4)")}) CHARACTER SET utf8mb4`,
+          )
+        }
+        await make(table)
+      }
+      for (const schema of ['s', 't']) {
+        await source.query(`INSERT INTO ${schema}.g (id) VALUES (1)`)
+        assert.equal(await source.value(`SELECT HEX(g) FROM ${schema}.g`), '31F09F9880')
+        await assert.rejects(source.query(`INSERT INTO ${schema}.c VALUES (1, '😀')`), /3819|4025/)
+        await source.query(`INSERT INTO ${schema}.c VALUES (2, '????')`)
+        await source.query(`INSERT INTO ${schema}.x (id) VALUES (1)`)
+        assert.equal(await source.value(`SELECT HEX(c) FROM ${schema}.x`), 'F09F988078')
+      }
+    })
+
+    test('a ? that is one costs nothing', async () => {
+      await source.query("CREATE TABLE s.r (id INT PRIMARY KEY, g VARCHAR(20) AS (CONCAT(id, '?')), e ENUM('?'), CHECK (g REGEXP '^.+?$'))")
+      assert.deepEqual(await make('r'), ['r'])
+    })
+  })
+}
