@@ -2,10 +2,14 @@
 import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import { after, before, test } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type mysql from 'mysql2/promise'
 import { besideEachOther } from '../../test/kit/beside.ts'
 import { until } from '../../test/kit/until.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+
+/** Long enough to be seen at work on a busy machine; a client that takes nothing is cut off much later. */
+const [hastyMs, stallMs] = [1_500, 6_000]
 
 besideEachOther('slow clients', (flavour) => {
   let world: GateOnServer
@@ -15,8 +19,8 @@ besideEachOther('slow clients', (flavour) => {
       flavour,
       keyspaces: { one: 'one', shop: { t: 'by id', wide: 'by id' } },
       tables: ['t (id BIGINT PRIMARY KEY, v INT)', 'wide (id BIGINT PRIMARY KEY, p VARCHAR(1000))'],
-      users: { hasty: { limits: { ms: 300 } } },
-      config: { clientStallMs: 2_500, scatterBytesMax: 1024 * 1024 },
+      users: { hasty: { limits: { ms: hastyMs } } },
+      config: { clientStallMs: stallMs, scatterBytesMax: 1024 * 1024 },
     })
     const c = await world.client('app', 'shop')
     const rows = Array.from({ length: 3000 }, (_, i) => [i, i % 7])
@@ -46,7 +50,7 @@ besideEachOther('slow clients', (flavour) => {
         (error: { code: string }) => error.code,
       )
       const startMs = performance.now()
-      await new Promise((resolve) => setTimeout(resolve, 1_000))
+      await sleep(1_000)
       assert.notEqual(await world.admin.value(running), '0')
       await until('the servers to be free', async () => (await world.admin.value(running)) === '0')
       assert.ok(performance.now() - startMs > 2_000, 'it was cut off at once')
@@ -60,6 +64,8 @@ besideEachOther('slow clients', (flavour) => {
       socketOf(c).pause()
       const failed = assert.rejects(c.query(sql), { errno: 3024 })
       await until('rows to come', async () => (await world.admin.value(running)) !== '0')
+      // Between its steps a gathered statement leaves them free for a moment.
+      await sleep(hastyMs)
       await until('the servers to be free', async () => (await world.admin.value(running)) === '0')
       socketOf(c).resume()
       await failed
@@ -74,7 +80,7 @@ besideEachOther('slow clients', (flavour) => {
     const answer = c.query(large)
     await until('rows to come', async () => (await world.admin.value(running)) !== '0')
     socketOf(c).pause()
-    await new Promise((resolve) => setTimeout(resolve, 5_000))
+    await sleep(stallMs + 2_500)
     socketOf(c).resume()
     assert.equal(((await answer)[0] as unknown[]).length, 3000)
     await c.end()
