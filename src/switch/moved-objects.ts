@@ -56,16 +56,25 @@ export async function readObjects(connection: Connection, schema: string): Promi
     )
     created.push({ ...session(row), name: text(row, 'name'), zone: text(row, 'zone'), enabled: row['status'] === 'ENABLED', createSql })
   }
-  return {
-    triggers: triggers.map((row): MovedTrigger => ({
-      ...session(row),
-      name: text(row, 'name'),
-      table: text(row, 't'),
-      createSql: `TRIGGER ${quoteIdentifier(text(row, 'name'))} ${text(row, 'timing')} ${text(row, 'event')} ON ${quoteIdentifier(text(row, 't'))} FOR EACH ROW ${text(row, 'body')}`,
-    })),
-    events: created,
+  const moved: MovedTrigger[] = []
+  for (const row of triggers) {
+    const [name, table] = [text(row, 'name'), text(row, 't')]
+    const body = await trueBody(connection, quoteQualified(schema, name), text(row, 'body'))
+    const createSql = `TRIGGER ${quoteIdentifier(name)} ${text(row, 'timing')} ${text(row, 'event')} ON ${quoteIdentifier(table)} FOR EACH ROW ${body}`
+    moved.push({ ...session(row), name, table, createSql })
   }
+  return { triggers: moved, events: created }
 }
+
+/** information_schema tells a letter of four bytes as one `?`. The statement by which the trigger was made has it, and ends with the body. */
+async function trueBody(connection: Connection, trigger: string, told: string): Promise<string> {
+  if (!told.includes('?')) return told
+  const [shown] = await connection.allText(`SHOW CREATE TRIGGER ${trigger}`)
+  const letters = [...(shown?.['SQL Original Statement'] ?? '').trimEnd()].slice(-[...told].length)
+  const body = letters.join('')
+  return body.replace(fourBytes, '?') === told ? body : told
+}
+const fourBytes = /[\u{10000}-\u{10ffff}]/gu
 
 /** Whether an event is enabled is the fence's business. */
 export function sameObjects(a: Objects, b: Objects): boolean {
@@ -117,8 +126,11 @@ async function asMadeThere(
   zone = '+00:00',
 ): Promise<void> {
   await connection.useDatabase(schema)
+  // It is sent as we have it, in utf8mb4: what it was written in does for what is the same bytes there.
+  const charset =
+    Buffer.byteLength(sql) === sql.length || (made.charset.startsWith('utf8') && sql.search(fourBytes) < 0) ? made.charset : 'utf8mb4'
   const results = await connection.pipelineSettled([
-    `SET SESSION sql_mode = ${quoteString(made.sqlMode)}, time_zone = ${quoteString(zone)}, character_set_client = ${made.charset}, collation_connection = ${made.collation}`,
+    `SET SESSION sql_mode = ${quoteString(made.sqlMode)}, time_zone = ${quoteString(zone)}, character_set_client = ${charset}, collation_connection = ${made.collation}`,
     sql,
     "SET NAMES utf8mb4, SESSION sql_mode = 'STRICT_TRANS_TABLES', time_zone = '+00:00'",
   ])
