@@ -20,25 +20,35 @@ export async function createTargetViews(sides: Sides): Promise<Failed[]> {
   )
 }
 
-/** Makes these views of the source on the target as they are there, also where it has others of their names. */
+/**
+ * Makes these views of the source on the target as they are there, also where it has others of their names. A view that somebody reads is waited for (the session's `lock_wait_timeout`), but once in all:
+ * a backup that has read a hundred would hold up the switch a hundred times.
+ */
 export async function putViews({ source, target }: Sides, views: readonly string[]): Promise<Failed[]> {
   let open = views.map((view) => ({ view, reason: '' }))
   if (open.length === 0) return []
   await printAlike(source.conn, target.conn)
   const collation = await target.conn.value('SELECT @@SESSION.collation_connection')
   // A view may need another: go on while a pass makes any.
-  for (let before = -1; open.length !== before && open.length > 0;) {
+  let waited: string | null = null
+  for (let before = -1; open.length !== before && open.length > 0 && waited === null;) {
     before = open.length
     const failed: typeof open = []
     for (const { view } of open) {
+      if (waited !== null) {
+        failed.push({ view, reason: waited })
+        continue
+      }
       const [shown] = await source.conn.allText(`SHOW CREATE VIEW ${quoteQualified(source.schema, view)}`)
       try {
         const text = viewForTarget(shown?.['Create View'] ?? '', source.schema, target.schema)
         await readLiteralsAs(target.conn, shown?.['collation_connection'] ?? '')
         await target.conn.query(text.replace(/^CREATE /, 'CREATE OR REPLACE '))
       } catch (error) {
-        if (isServerError(error)) failed.push({ view, reason: error.serverMessage })
-        else if (isSwError(error) && error.code.startsWith('SW-SQL-')) failed.push({ view, reason: error.message })
+        if (isServerError(error)) {
+          failed.push({ view, reason: error.serverMessage })
+          if (error.kind === 'lockWait') waited = `not tried after ${view}: ${error.serverMessage}`
+        } else if (isSwError(error) && error.code.startsWith('SW-SQL-')) failed.push({ view, reason: error.message })
         else throw error
       }
     }
