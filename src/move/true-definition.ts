@@ -19,7 +19,8 @@ const literalDefault = /( DEFAULT )('(?:[^'\\]|\\.|'')*')/is
 const comment = / COMMENT '(?:[^'\\]|\\.|'')*'/gis
 /** A letter of four bytes in an expression of MySQL's. */
 const lostBytes = /\?{4}/
-const beyondThreeBytes = /[\u{10000}-\u{10ffff}]/u
+/** Of which servers' own texts (information_schema, SHOW CREATE TABLE) know nothing. */
+export const beyondThreeBytes = /[\u{10000}-\u{10ffff}]/u
 
 /** The text by which a table like it can be made. Errors: SW-MOVE-043 a part of it can not be told; of the server. */
 export async function trueDefinition(conn: Connection, schema: string, table: string): Promise<string> {

@@ -9,6 +9,7 @@
  *
  * Events are made disabled and noted as the fence's own (`fence-events.ts`): opening the server is what enables them.
  */
+import { beyondThreeBytes } from '../move/true-definition.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
@@ -72,9 +73,8 @@ async function trueBody(connection: Connection, trigger: string, told: string): 
   const [shown] = await connection.allText(`SHOW CREATE TRIGGER ${trigger}`)
   const letters = [...(shown?.['SQL Original Statement'] ?? '').trimEnd()].slice(-[...told].length)
   const body = letters.join('')
-  return body.replace(fourBytes, '?') === told ? body : told
+  return body.replace(new RegExp(beyondThreeBytes, 'gu'), '?') === told ? body : told
 }
-const fourBytes = /[\u{10000}-\u{10ffff}]/gu
 
 /** Whether an event is enabled is the fence's business. */
 export function sameObjects(a: Objects, b: Objects): boolean {
@@ -128,7 +128,7 @@ async function asMadeThere(
   await connection.useDatabase(schema)
   // It is sent as we have it, in utf8mb4: what it was written in does for what is the same bytes there.
   const charset =
-    Buffer.byteLength(sql) === sql.length || (made.charset.startsWith('utf8') && sql.search(fourBytes) < 0) ? made.charset : 'utf8mb4'
+    Buffer.byteLength(sql) === sql.length || (made.charset.startsWith('utf8') && !beyondThreeBytes.test(sql)) ? made.charset : 'utf8mb4'
   const results = await connection.pipelineSettled([
     `SET SESSION sql_mode = ${quoteString(made.sqlMode)}, time_zone = ${quoteString(zone)}, character_set_client = ${charset}, collation_connection = ${made.collation}`,
     sql,
