@@ -4,9 +4,12 @@
  * No server makes a temporary table like one with a FULLTEXT key or partitions. Neither changes what a row is or which rows are equal, so the table is made from its own text without them; a statement that
  * says more than rows, of such a key or a partition, is refused as before. Foreign keys, which LIKE leaves out too, and checks go the same way.
  */
+import { isSwError } from '../base/errors.ts'
 import type { Connection, Result } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
+import { parseTableDefinition, printTableDefinition, type ColumnElement } from '../sql/table-definition.ts'
+import { columnsOf } from '../sql/table-edits.ts'
 import { shapeShown } from './columns.ts'
 import { StaleColumns } from './execution-errors.ts'
 import type { GatherJob, Step } from './gather-job.ts'
@@ -27,7 +30,7 @@ export async function makeScratchTables(job: GatherJob, connection: Connection):
   const first = [`SET sql_mode='${loadMode}'`, ...(connection.flavour === 'mariadb' ? [notSplit] : [])]
   const alike = job.steps.map(({ name, plan }) => `CREATE TEMPORARY TABLE ${quoteIdentifier(name)} LIKE ${quoteIdentifier(plan.table)}`)
   try {
-    const answers = await connection.pipeline([...first, ...job.steps.flatMap((step, i) => [alike[i] as string, columnsOf(step)])])
+    const answers = await connection.pipeline([...first, ...job.steps.flatMap((step, i) => [alike[i] as string, shownColumnsOf(step)])])
     // A column that is not fetched would have its default in every row.
     for (const [i, { plan }] of job.steps.entries()) requireShape(plan, answers[first.length + 1 + 2 * i] as Result)
   } catch (error) {
@@ -35,7 +38,9 @@ export async function makeScratchTables(job: GatherJob, connection: Connection):
     const texts = [job.text, job.before, job.after, ...job.steps.flatMap(({ filters }) => filters.map(({ text }) => text))]
     if (texts.some((text) => ofKeys.test(text.toString('latin1')))) throw notCopied(job, error)
     await makeFromTexts(job, connection, error).catch((again: unknown) => {
-      throw isServerError(again) && again.kind === 'other' ? notCopied(job, error) : again
+      // A view, say, is none that can be read as a table.
+      const isNone = isSwError(again, 'SW-SQL-008') || (isServerError(again) && again.kind === 'other')
+      throw isNone ? notCopied(job, error) : again
     })
   }
 }
@@ -51,27 +56,31 @@ async function makeFromTexts(job: GatherJob, connection: Connection, refused: Er
     if (!text) throw new StaleColumns(step.plan.table)
     const made = asTemporary(text, step.name)
     if (made === null) throw refused
-    const [, columns] = await connection.pipeline([made, columnsOf(step)])
+    const [, columns] = await connection.pipeline([made, shownColumnsOf(step)])
     requireShape(step.plan, columns as Result)
   }
 }
 
 /**
- * What SHOW CREATE TABLE says, as a temporary table without FULLTEXT and foreign keys, checks (its rows have passed them) and partitions. Each item stands on a line of its own there; a line that merely looks
- * like a key's makes a table of other columns, or none. Null: letters beyond three bytes are told as question marks (*tried*: of an ENUM's values by both servers, of what a column is generated from by MySQL 9.7.4), and the column would be another.
+ * What SHOW CREATE TABLE says, as a temporary table without FULLTEXT and foreign keys, checks (its rows have passed them) and partitions. Null: letters beyond three bytes are told as question marks (*tried*: of an
+ * ENUM's values by both servers, of what a column is generated from by MySQL 9.7.4), and the column would be another.
  */
-export function asTemporary(shown: Buffer, name: string): Buffer | null {
-  const text = shown.toString('latin1')
-  if (/^ {2}`(?:[^`]|``)*` (?:(?:enum|set)\(|[^\n]* GENERATED ALWAYS AS )[^\n]*\?/m.test(text)) return null
-  const items = text
-    .slice(text.indexOf(' (\n'))
-    .replace(/\n(?:\/\*!\d{5,6})? ?PARTITION BY (?:RANGE|LIST|HASH|KEY|LINEAR|SYSTEM_TIME)\b[^]*$/, '')
-    .replace(/\n {2}(?:FULLTEXT KEY|(?:CONSTRAINT `(?:[^`]|``)*` )?(?:FOREIGN KEY|CHECK)) [^\n]*/g, '')
-    .replace(/,(\n\)[^\n]*)$/, '$1')
-  return Buffer.concat([Buffer.from(`CREATE TEMPORARY TABLE ${quoteIdentifier(name)}`), Buffer.from(items, 'latin1')])
+function asTemporary(shown: Buffer, name: string): Buffer | null {
+  // Byte by byte: in whichever character set the session is told it.
+  const definition = parseTableDefinition(shown.toString('latin1'))
+  if (columnsOf(definition).some(mayBeAnother)) return null
+  const elements = definition.elements.filter(
+    (element) => element.kind === 'column' || (element.kind === 'key' && element.type !== 'fulltext'),
+  )
+  const options = definition.options.replace(/\n(?:\/\*!\d{5,6})? ?PARTITION BY (?:RANGE|LIST|HASH|KEY|LINEAR|SYSTEM_TIME)\b[^]*$/, '')
+  return Buffer.from(printTableDefinition({ ...definition, temporary: true, elements, options }, quoteIdentifier(name)), 'latin1')
 }
 
-function columnsOf({ name }: Step): string {
+function mayBeAnother({ name, dataType, generated, text }: ColumnElement): boolean {
+  return (dataType === 'enum' || dataType === 'set' || generated !== null) && text.slice(quoteIdentifier(name).length).includes('?')
+}
+
+function shownColumnsOf({ name }: Step): string {
   return `SHOW FULL COLUMNS FROM ${quoteIdentifier(name)}`
 }
 

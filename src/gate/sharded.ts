@@ -158,11 +158,11 @@ export class Sharded {
   async #run(e: Execution): Promise<void> {
     let others = 0
     for (let attempt = 0; ; attempt++) {
-      e.sinceMs = this.#core.clock.monotonicMs()
       const stale = this.#core.fresh()
       if (stale !== undefined) await stale
+      e.sinceMs = this.#core.clock.monotonicMs()
       let lexed!: Lexed
-      let plan = this.#planBy(e, () => this.#planned((lexed = this.#context.lexOf(e)), e))
+      let plan = this.#planBy(e, () => this.#planned((lexed = this.#context.lexOf(e)), e), e.sinceMs)
       // The lexer is everybody's.
       if (plan instanceof Promise) [plan, lexed] = [await plan, this.#context.lexOf(e)]
       const one = onOneServer(plan)
