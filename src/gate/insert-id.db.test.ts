@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
+import { ServerError } from '../mysql/errors.ts'
 import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
 
 /** `plain` has no AUTO_INCREMENT on the shards, as tables have that came from Vitess; `looked` keeps a lookup. */
@@ -162,6 +163,8 @@ for (const flavour of flavours()) {
       const said: unknown[][] = [[], []]
       await world.admin.query('CREATE TABLE one.own_ids (id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY, n INT, s VARCHAR(4))')
       await world.admin.query('CREATE TABLE ids.own_ids LIKE one.own_ids')
+      for (const schema of ['one', 'ids'])
+        await world.admin.query(`CREATE PROCEDURE ${schema}.draw_id() INSERT INTO own_ids (n) VALUES (1)`)
       for (const [i, on] of [own, c].entries()) {
         const tell = async (sql: string, params: readonly (number | string)[] | null = null): Promise<void> => {
           const statement = params === null ? null : await on.prepare(sql)
@@ -189,6 +192,15 @@ for (const flavour of flavours()) {
         await using other = await (on === own ? world.connect({ database: 'one' }) : world.session('ids'))
         await other.query('INSERT INTO own_ids (n) VALUES (8)')
         await tell('INSERT INTO own_ids (id, n) VALUES (90000, 1)')
+        // The very one that was drawn there: by another session, by a routine of another's, and by a row before one that is refused.
+        await other.query('INSERT INTO own_ids (n) VALUES (9)')
+        const drawn = async (): Promise<string> => String(await other.value('SELECT MAX(id) FROM own_ids'))
+        await tell(`REPLACE INTO own_ids (id, n) VALUES (${await drawn()}, 1)`)
+        await other.query('CALL draw_id()')
+        await tell('REPLACE INTO own_ids (id, n) VALUES (?, 1)', [await drawn()])
+        await assert.rejects(other.query("INSERT INTO own_ids (n, s) VALUES (1, 'a'), (2, 'far too long')"), ServerError)
+        await other.query('INSERT INTO own_ids (n) VALUES (10)')
+        await tell(`INSERT INTO own_ids (id, n) VALUES (${Number(await drawn()) - 1}, 1)`)
       }
       assert.deepEqual(said[1], said[0])
     })

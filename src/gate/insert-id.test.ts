@@ -26,6 +26,10 @@ test('an id that stands nowhere among plain values was drawn; of all else the se
     assert.equal(may(asked, 700_001n), true, asked.slice(0, 80))
 })
 
+test('what inserts nothing gives no id', () => {
+  assert.equal(may('UPDATE t SET id = LAST_INSERT_ID(700001)', 700_001n), false)
+})
+
 test('a parameter is looked for as it is sent', () => {
   const sent = Buffer.alloc(40)
   sent.writeInt32LE(700_001, 30)

@@ -10,6 +10,7 @@
 import type { Result } from '../mysql/connection.ts'
 import { HEADER_BYTES } from '../wire/frames.ts'
 import type { InsertPlan } from './plan/plan.ts'
+import type { Request } from './request.ts'
 
 export type ShardSays = { readonly affectedRows: bigint; readonly insertId: bigint; readonly info: string }
 
@@ -27,6 +28,7 @@ export function namedId(
 }
 
 const textBytesMax = 16 * 1024
+const insertion = /\b(?:INSERT|REPLACE|LOAD)\b/i
 const firstValues = /\bVALUES?\s*(?=\()/i
 /** Of rows of literals, parameters and the time: one after the other, without a way back, so that reading them takes the time of their length. */
 const plainToken = /[\s,()?;]+|-?\d[\d.]*(?![\w.])|(?:NULL|DEFAULT|CURRENT_TIMESTAMP)\b|NOW\(\d?\)|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"/isy
@@ -42,6 +44,8 @@ export function mayGiveId(text: Buffer, sent: Buffer, id: bigint): boolean {
   if (text.length > textBytesMax) return true
   const digits = String(id)
   const written = text.toString('latin1')
+  // Of others an OK names what LAST_INSERT_ID(expr) has made of it.
+  if (!insertion.test(written)) return false
   if (written.includes(digits) || sent.includes(digits) || !hasPlainRows(written)) return true
   const bytes = Buffer.alloc(8)
   bytes.writeBigUInt64LE(id)
@@ -52,6 +56,18 @@ export function mayGiveId(text: Buffer, sent: Buffer, id: bigint): boolean {
 /** Of a COM_QUERY: its text stands in what is sent. */
 export function textMayGiveId(id: bigint, framed: Buffer): boolean {
   return mayGiveId(framed.subarray(HEADER_BYTES + 1), framed, id)
+}
+
+/**
+ * Whether a statement needs the session's LAST_INSERT_ID() on a connection first: it reads that, or it may give the id that is there from another session or table. Of an id named then, the
+ * connection could not tell whether it was given or drawn; of the session's own it need not.
+ *
+ * @param there the connection's; null: not known
+ */
+export function needsInsertId(there: bigint | null, request: Request, framed: Buffer): boolean {
+  if (request.lastInsertId) return true
+  if (request.effect !== 'write' || request.mayGiveId === undefined || request.needsPrevious || !request.whole) return false
+  return there === null || (there !== 0n && request.mayGiveId(there, framed))
 }
 
 function hasPlainRows(written: string): boolean {

@@ -15,7 +15,7 @@ import { resetNow } from './backend-settings.ts'
 import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { lost, serverSaidNo } from './failed-statements.ts'
-import { askInsertId, insertIdOf } from './insert-id.ts'
+import { askInsertId, insertIdOf, needsInsertId } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
 import { warningsOf } from './scatter-warnings.ts'
 import type { Guard } from './guard.ts'
@@ -247,9 +247,9 @@ export class Runner implements TransactionHost {
       if (branch !== null && !branch.begun) await this.beginBranch(branch, transaction as Transaction)
       else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)
       if (this.connections.variables.size > 0) await this.connections.tellVariables(backend, request)
-      if (request.lastInsertId && this.insertIdOn === null) this.connections.pipeline(backend, `SET last_insert_id=${this.lastInsertId}`)
       const made = request.frame(backend, shard)
       framed = Buffer.isBuffer(made) ? made : await made
+      if (this.insertIdOn !== request.keyspace) this.#bringInsertId(backend, request, framed)
       if (!request.needsPrevious) {
         this.connections.said = null
         this.ranOn = backend
@@ -276,16 +276,20 @@ export class Runner implements TransactionHost {
     }
     // What asks about the statement before leaves what that was warned of.
     if (!request.needsPrevious) this.warnings = end.warnings
-    if (end.hadRows) this.affectedRows = -1n
-    else {
+    if (end.hadRows) {
+      this.affectedRows = -1n
+      if (request.effect === 'write') backend.connection.lastInsertId = null
+    } else {
       const asks = this.#readOk(end, backend, request, framed)
       if (asks !== undefined) await asks
     }
     // Its own statements may have made ids that no OK tells: the connection, which it keeps, knows.
-    if (request.whole === false) this.insertIdOn = request.keyspace
+    if (request.whole === false) {
+      this.insertIdOn = request.keyspace
+      backend.connection.lastInsertId = null
+    }
     // An answer of rows does not tell what LAST_INSERT_ID(expr) has set.
-    else if (request.setsInsertId === true)
-      this.lastInsertId = insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) ?? this.lastInsertId
+    else if (request.setsInsertId === true) this.lastInsertId = (await this.#askInsertId(backend)) ?? this.lastInsertId
     if (branch !== null) noteStatement(branch, request)
     else this.nextTransaction = []
     if (request.pins.length > 0) this.connections.pin(backend, shard, request.pins)
@@ -458,14 +462,30 @@ export class Runner implements TransactionHost {
     if (request.whole !== false && request.setsInsertId !== true && request.mayGiveId?.(said.insertId, framed) === true)
       return this.#knowGivenId(backend, said.insertId)
     this.lastInsertId = said.insertId
+    backend.connection.lastInsertId = said.insertId
     return undefined
+  }
+
+  #bringInsertId(backend: Backend, request: Request, framed: Buffer): void {
+    // Where a routine keeps the session's elsewhere: none that a row can have.
+    const id = this.insertIdOn === null ? this.lastInsertId : 0n
+    const there = backend.connection.lastInsertId
+    if (there === id || !needsInsertId(there, request, framed)) return
+    this.connections.pipeline(backend, `SET last_insert_id=${id}`)
+    backend.connection.lastInsertId = id
+  }
+
+  async #askInsertId({ connection }: Backend): Promise<bigint | null> {
+    const id = insertIdOf(await connection.query(askInsertId).catch(() => null))
+    connection.lastInsertId = id
+    return id
   }
 
   async #knowGivenId(backend: Backend, id: bigint): Promise<void> {
     // Asking makes the server forget what it warned of.
     if (this.warnings > 0) this.connections.said = await warningsOf(backend.connection).catch(() => [])
-    // What the connection has from before is another session's.
-    if (insertIdOf(await backend.connection.query(askInsertId).catch(() => null)) === id) this.lastInsertId = id
+    // What the connection had before is the session's (then nothing changes), or not this (`needsInsertId`).
+    if ((await this.#askInsertId(backend)) === id) this.lastInsertId = id
   }
 
   /** Everything goes back; open transactions are rolled back. */

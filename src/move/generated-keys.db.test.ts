@@ -66,7 +66,9 @@ for (const flavour of flavours()) {
     const key = ', UNIQUE KEY g (g)'
     assert.equal(await attached(itemOf(generated('a'), key), itemOf(generated('`a`', 'INT', 'STORED'), key)), '4 rows')
     assert.equal(await attached(itemOf(generated('a'), ''), itemOf(generated('a % 10'), ', KEY g (g)')), '4 rows')
-    const text = generated("concat(a, 'it''s \\\\ \\`x\\` é😀')", 'VARCHAR(40) CHARACTER SET utf8mb4')
+    // Letters of four bytes in an expression MySQL does not tell: SW-MOVE-043.
+    const letters = flavour === 'mysql' ? 'é' : 'é😀'
+    const text = generated(`concat(a, 'it''s \\\\ \\\`x\\\` ${letters}')`, 'VARCHAR(40) CHARACTER SET utf8mb4')
     assert.equal(await attached(itemOf(text, key), itemOf(text, key)), '4 rows')
     assert.equal(await attached(itemOf(text, key), null), '4 rows')
   })

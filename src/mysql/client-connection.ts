@@ -48,6 +48,7 @@ export class ClientConnection implements Connection, Owner {
   readonly capabilities: number
   readonly extendedMetadata: boolean
   status: number = serverStatus.autocommit
+  lastInsertId: bigint | null = 0n
   readonly #channel: Channel
   readonly #options: ConnectOptions
   readonly #greeting: Greeting
@@ -147,6 +148,7 @@ export class ClientConnection implements Connection, Owner {
     const settled = await this.pipelineSettled(sqls)
     return settled.map((answer) => {
       if (answer.status === 'rejected') throw answer.reason
+      this.lastInsertId = 0n
       return answer.value
     })
   }

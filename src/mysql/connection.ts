@@ -137,6 +137,11 @@ export interface Connection extends AsyncDisposable {
   readonly status: number
   /** As the last answer told; after an error without autocommit, which tells nothing, true. */
   readonly inTransaction: boolean
+  /**
+   * What LAST_INSERT_ID() is there: 0 after connecting and after a reset. Null: an answer since has named an id, which may have been given, or has told nothing.
+   * Whoever relays statements, or sets it, keeps it.
+   */
+  lastInsertId: bigint | null
   /** False once closed, lost or destroyed. */
   readonly open: boolean
   /** Commands written and not answered. */

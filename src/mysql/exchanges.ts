@@ -19,6 +19,7 @@ export type Owner = {
   readonly extendedMetadata: boolean
   /** Kept up to date by every answer. */
   status: number
+  lastInsertId: bigint | null
 }
 
 export function deprecatesEof(owner: Owner): boolean {
@@ -30,8 +31,9 @@ export function serverError(owner: Pick<Owner, 'server'>, data: Buffer, start: n
   return new ServerError(err.errno, err.sqlState, err.message, owner.server)
 }
 
-/** An error tells no status. Without autocommit the statement may have begun a transaction all the same, and left locks in it. */
+/** An error tells no status, nor whether a row before it has drawn an id. Without autocommit the statement may have begun a transaction all the same, and left locks in it. */
 export function noteRefused(owner: Owner): void {
+  owner.lastInsertId = null
   if ((owner.status & serverStatus.autocommit) === 0) owner.status |= serverStatus.inTransaction
 }
 
@@ -112,6 +114,7 @@ function okResult(data: Buffer, start: number, end: number, owner: Owner): OkRes
     return { kind: 'ok', affectedRows: 0n, insertId: 0n, warnings: 0, status: 0, info: '' }
   }
   const ok = decodeOk(data, start, end, owner.capabilities)
+  if (ok.insertId !== 0n) owner.lastInsertId = null
   return { kind: 'ok', affectedRows: ok.affectedRows, insertId: ok.insertId, warnings: ok.warnings, status: ok.status, info: ok.info }
 }
 
