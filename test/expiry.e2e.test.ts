@@ -117,14 +117,14 @@ describe('rows that expire', { concurrency: 2 }, () => {
   })
 
   test('promise 5: pin+wait: what the topic still holds is read at once, the rest is waited for', async () => {
-    await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 20_000 })
+    await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 30_000 })
     await world.fleet()
     world.runFleets()
     world.produce(everyMs)
     await settled(world)
     await world.branch()
     // A topic that holds some seconds moves on while the same records are read twice for that check.
-    await world.create({ bootstrap: 'pin+wait', marginMs: 5000, raiseRetention: false, allow: ['disk', 'deterministic'] })
+    await world.create({ bootstrap: 'pin+wait', marginMs: 10_000, raiseRetention: false, allow: ['disk', 'deterministic'] })
     const createdMs = Date.now()
     const c = await world.connect(world.gatePort, 'insights@wide')
     await until('rows of before it was made', async () => {

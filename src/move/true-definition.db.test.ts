@@ -25,10 +25,10 @@ for (const flavour of flavours()) {
       await server?.[Symbol.asyncDispose]()
     })
 
-    const make = (table: string): Promise<string[]> =>
+    const make = (table: string, to = target, schema = 't'): Promise<string[]> =>
       createTargetTables({
         source: { conn: source, schema: 's' },
-        target: { conn: target, schema: 't', uid: 'u', name: '-' },
+        target: { conn: to, schema, uid: 'u', name: '-' },
         workflowUid: 'w',
         tables: [table],
         deferSecondaryKeys: false,
@@ -52,7 +52,19 @@ for (const flavour of flavours()) {
         )
       assert.deepEqual(await rows('t'), await rows('s'))
       assert.match(JSON.stringify(await rows('s')), /F09F9880/)
-      assert.equal(await source.value("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME = '_sw_letters'"), '0')
+      assert.equal(await source.value("SELECT COUNT(*) FROM information_schema.TABLES WHERE TABLE_NAME LIKE '\\_sw\\_letters%'"), '0')
+    })
+
+    test('promise 3: for several targets at once, too', async () => {
+      await source.query("CREATE TABLE s.several (id INT PRIMARY KEY, e ENUM('a', '😀'))")
+      const there = await Promise.all(Array.from({ length: 4 }, () => connect(server.config)))
+      for (const i of there.keys()) await source.query(`CREATE DATABASE t${i} CHARACTER SET utf8mb4`)
+      const made = await Promise.all(there.map((to, i) => make('several', to, `t${i}`)))
+      assert.deepEqual(
+        made.flat(),
+        Array.from({ length: 4 }, () => 'several'),
+      )
+      await Promise.all(there.map((to) => to.close()))
     })
 
     test('promise 3: an expression is that of the source, or the table is refused, with a way out', async () => {

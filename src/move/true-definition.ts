@@ -22,6 +22,9 @@ const lostBytes = /\?{4}/
 /** Of which servers' own texts (information_schema, SHOW CREATE TABLE) know nothing. */
 export const beyondThreeBytes = /[\u{10000}-\u{10ffff}]/u
 
+/** Tables for several targets are made beside each other, told of by one session of the source. */
+let probes = 0
+
 /** The text by which a table like it can be made. Errors: SW-MOVE-043 a part of it can not be told; of the server. */
 export async function trueDefinition(conn: Connection, schema: string, table: string): Promise<string> {
   const text = await showCreateTable(conn, schema, table)
@@ -32,7 +35,7 @@ export async function trueDefinition(conn: Connection, schema: string, table: st
     (element): element is ColumnElement => element.kind === 'column' && mayHaveLost(element, conn),
   )
   if (suspects.length === 0) return text
-  const probe = quoteQualified(schema, '_sw_letters')
+  const probe = quoteQualified(schema, `_sw_letters_${++probes}`)
   const names = suspects.map(({ name }) => quoteIdentifier(name)).join(', ')
   await conn.query(`CREATE TEMPORARY TABLE ${probe} AS SELECT ${names} FROM ${quoteQualified(schema, table)} LIMIT 0`)
   try {

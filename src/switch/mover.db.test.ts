@@ -80,7 +80,8 @@ for (const flavour of ['mariadb', 'mysql'] as const) {
       await until('the first to be there', async () => (await world.ids(old)).length === 1, 10_000)
       await n.query("INSERT INTO app_80_.t VALUES (3, 'anna', 0)")
       const ask = { ...request, to: old, limits: { ...limits, warmMs: 2_500 } }
-      await assert.rejects(switchTraffic(context, ask), (error: Error & { code?: string }) => {
+      const told = switchTraffic(context, ask).then((report) => assert.fail(switchReportText(report)))
+      await assert.rejects(told, (error: Error & { code?: string }) => {
         assert.match(
           error.message,
           /80- → -.*collides with, row 3 of 80- and row 2 of -80: .*Duplicate entry 'anna' for key '(t\.)?one_who'/,
