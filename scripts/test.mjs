@@ -1,6 +1,6 @@
 // npm test: set-up, checks, and all tests in order of what they need.   npm test -- FILTER…  runs only the files whose
 // path has one of the filters in it, without the checks.   SHARDWRIGHT_TEST_FLAVOURS=mariadb limits the servers.
-// SHARDWRIGHT_TEST_AGAIN=N: up to N files with servers that failed beside others are run once more, each by itself; what passes then is named as unsteady, its failure shown, and is none.
+// SHARDWRIGHT_TEST_AGAIN=N: up to N files with servers that failed beside others are run again, each by itself, twice at most; what passes then is named as unsteady, its failure shown, and is none.
 import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, readdirSync, rmSync, existsSync } from 'node:fs'
 import { freemem, tmpdir } from 'node:os'
@@ -75,7 +75,11 @@ try {
   const place = testPlace()
   const env = { SHARDWRIGHT_SERVER_SETTINGS: JSON.stringify(provisioned), ...(place === null ? {} : { TMPDIR: place }) }
   const unsteady = []
-  for (const group of groups) add(total, await againAlone(node, group, env, await runGroup(node, group, env), unsteady))
+  for (const group of groups) {
+    let result = await runGroup(node, group, env)
+    for (let round = 0; round < 2 && result.failed > 0; round++) result = await againAlone(node, group, env, result, unsteady)
+    add(total, result)
+  }
   if (process.env.SHARDWRIGHT_KEEP === undefined) await tidy(node, place === null ? [] : [place])
   finish(total, missing, unsteady)
 } catch (error) {
@@ -122,7 +126,7 @@ async function againAlone(node, group, env, result, unsteady) {
   const found = kinds.reduce((sum, { files }) => sum + files.length, 0)
   const leftMs = limitMs - (Date.now() - started)
   if (group.processes !== undefined || names.length > againMax || found === 0 || found < names.length || leftMs <= 0) return result
-  console.log(`\nonce more, one at a time: ${names.join(', ')}`)
+  console.log(`\nagain, one at a time: ${names.join(', ')}`)
   const second = await runFiles(node, group, { atOnce: 1, kinds }, env, leftMs)
   unsteady.push(...names.filter((name) => !second.failedNames.includes(name)))
   return { ...result, passed: result.passed + result.failed - second.failed, failed: second.failed, failedNames: second.failedNames }
