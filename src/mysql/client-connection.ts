@@ -264,6 +264,7 @@ export class ClientConnection implements Connection, Owner {
       clearIsSafe: this.tls || this.#options.socketPath !== undefined,
       allowPublicKey: this.#options.allowPublicKeyRetrieval ?? true,
     })
+    this.lastInsertId = 0n
     await this.setUp()
   }
 
