@@ -28,6 +28,11 @@ test('commits are durable unless a test asks otherwise', () => {
   assert.match(serverConfig(install, place, { ...defaultSettings, binlog: false }), /^skip-log-bin = ON$/m)
 })
 
+test('a transaction of megabytes goes to the binlog without a file of its own', () => {
+  assert.match(serverConfig(install, place, defaultSettings), /^binlog-cache-size = 4194304$/m)
+  assert.doesNotMatch(serverConfig(install, place, { ...defaultSettings, binlog: false }), /^binlog-cache-size/m)
+})
+
 test('whose locks a deadlock was made of is told in the log', () => {
   assert.match(serverConfig(install, place, defaultSettings), /^innodb-print-all-deadlocks = ON$/m)
 })
