@@ -85,12 +85,25 @@ export function withDigits(definition: ColumnDefinition, digits: number): string
   return `CAST(${canonicalExpression(definition)} AS ${definition.dataType === 'time' ? 'TIME' : 'DATETIME'}(${digits}))`
 }
 
+/** MySQL keeps the sign of zero, MariaDB has only one zero (*tried*): as values they are the same. */
+function floatValue(definition: ColumnDefinition): string {
+  return `(${canonicalExpression(definition)} + 0e0)`
+}
+
+/**
+ * As a part of a text. There MySQL prints what was computed with at most 22 characters: of -1.0000000000000002e-10 it leaves -1e-10, and of a third of all doubles the last digit (*tried*, 9.7). A column itself it prints
+ * whole, but a FLOAT with six digits; as a double that one has more digits than tell it from others, also when some are left out.
+ */
+function floatInText(definition: ColumnDefinition): string {
+  const name = quoteIdentifier(definition.name)
+  return definition.dataType === 'double' ? `IF(${name}=0,'0',${name})` : floatValue(definition)
+}
+
 /** `mixed`: the row has strings of several collations, which the server would convert into one another, or refuse (1271, *tried* on
  * MariaDB: a nopad one among others of one charset; 3854 on MySQL: a number or digest beside a charset that does not hold ASCII as it is). */
 function field({ definition, wide, digested, fractionDigits }: SideColumn, mixed: boolean): Field {
   const { dataType } = definition
-  // MySQL keeps the sign of zero, MariaDB has only one zero (*tried*): as values they are the same.
-  if (dataType === 'float' || dataType === 'double') return { kind: 'head', sql: `(${canonicalExpression(definition)} + 0e0)` }
+  if (dataType === 'float' || dataType === 'double') return { kind: 'head', sql: floatInText(definition) }
   if (fractionDigits !== undefined) return { kind: 'head', sql: withDigits(definition, fractionDigits) }
   if (plain.has(dataType)) return { kind: 'head', sql: canonicalExpression(definition) }
   if (dataType === 'bit') return { kind: 'head', sql: `CAST(${quoteIdentifier(definition.name)} AS UNSIGNED)` }
@@ -133,6 +146,8 @@ export function rowDigestNumber(columns: readonly SideColumn[]): string {
 
 /** One value, bounded: itself where it is short, else its digest; NULL stays NULL. For telling which columns differ. */
 export function valueDigest(column: SideColumn): string {
+  // Not within a text: sent as it is, with all digits, and printed alike by both flavours.
+  if (/^(float|double)$/.test(column.definition.dataType)) return asBytes(floatValue(column.definition))
   const { kind, sql } = field(column, false)
   return asBytes(kind === 'head' ? sql : `SHA2(${sql},256)`)
 }

@@ -214,3 +214,50 @@ for (const flavour of flavours()) {
     assert.deepEqual(counts(await world.vdiff(), 'sparse'), { ...none, missing: 4 })
   })
 }
+
+for (const flavour of flavours()) {
+  test(`vdiff on ${flavour}: of a DOUBLE and a FLOAT of any size the last bit is seen`, async () => {
+    const tables: TestTable[] = [
+      { name: 'numbers', shardKey: 'id', ddl: 'CREATE TABLE numbers (id INT NOT NULL PRIMARY KEY, d DOUBLE, f FLOAT)' },
+    ]
+    await using world = await VerifyWorld.create({ flavour, sources: ['-'], targets: ['-80', '80-'], tables }, pairs)
+    const { schema } = world.sources[0]!
+    const doubles: number[] = []
+    for (let exponent = -308; exponent <= 308; exponent += 4)
+      for (const sign of [1, -1]) {
+        const value = sign * Number(`1.2345678901234567e${exponent}`)
+        doubles.push(value, neighbour(value), sign * Number(`1e${exponent}`), neighbour(sign * Number(`1e${exponent}`)))
+      }
+    const floats = doubles.map((value) => Math.fround(value)).filter((value) => value !== 0 && Number.isFinite(value))
+    const rows = doubles.map((value, id) => `(${id}, ${value.toExponential()}, ${floats[id]?.toExponential() ?? 'NULL'})`)
+    await world.s.query(`INSERT INTO ${schema}.numbers VALUES ${rows.join(', ')}`)
+    const columns = (await readTableDefinitions(world.s, schema)).get('numbers')!
+    const reader = await connect({ ...world.source.config, database: schema, charset: 'binary' })
+    const digestsOf = async (name: string): Promise<number> => {
+      const own = columns.filter((definition) => definition.name === name)
+      const digest = rowDigest(own.map((definition) => ({ definition, nullable: true, wide: false, digested: false })))
+      return Number((await reader.all(`SELECT COUNT(DISTINCT ${digest}) AS n FROM numbers WHERE ${name} IS NOT NULL`))[0]!.n!.toString())
+    }
+    const found = { d: await digestsOf('d'), f: await digestsOf('f') }
+    reader.destroy()
+    assert.deepEqual(found, { d: new Set(doubles).size, f: new Set(floats).size })
+
+    await world.start()
+    assert.deepEqual(counts(await world.vdiff(), 'numbers'), none)
+    const [id, harmed] = [...doubles.entries()].find(([, value]) => value < 0 && value > -1e-9)!
+    const on = world.on(world.targets, await world.shardOf('numbers', `id = ${id}`), 'numbers')
+    await world.t.query(`UPDATE ${on} SET d = ${neighbour(harmed).toExponential()} WHERE id = ${id}`)
+    const report = await world.vdiff()
+    assert.deepEqual(
+      report.tables[0]!.samples.map(({ kind, key, columns: differing }) => `${kind} ${key} ${differing.join('+')}`),
+      [`different ${id} d`],
+    )
+  })
+}
+
+/** The double with the next bit pattern. */
+function neighbour(value: number): number {
+  const bits = new BigInt64Array(new Float64Array([value]).buffer)
+  bits[0] = bits[0]! ^ 1n
+  return new Float64Array(bits.buffer)[0]!
+}
