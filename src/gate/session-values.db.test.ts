@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
-import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, codeOf, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 
 for (const flavour of flavours()) {
   describe(flavour, () => {
@@ -41,6 +41,38 @@ for (const flavour of flavours()) {
         assert.deepEqual(await answer(c, 'SELECT DISTINCT who FROM t'), [value], call)
         assert.deepEqual(await answer(c, `SELECT COUNT(*) FROM t WHERE who = ${call}`), ['6'], call)
       }
+    })
+
+    test('promise 10: what a session sets of any variable is in force for no other on the same connection', async () => {
+      await using first = await world.session('one')
+      const told = await first.allText('SHOW SESSION VARIABLES')
+      let set = 0
+      for (const [name, value] of told.map((row) => Object.values(row) as [string, string | null])) {
+        const other =
+          value === 'ON' ? '0' : value === 'OFF' || value === '0' ? '1' : /^\d+$/.test(value ?? '') ? String(BigInt(value ?? 0) - 1n) : null
+        if (other === null || /^(pseudo_thread_id|rand_seed\d)$/.test(name)) continue
+        await using c = await world.session('one')
+        if ((await codeOf(c, `SET SESSION ${name} = ${other}`)) !== 'done') continue
+        await codeOf(c, 'SELECT COUNT(*) FROM t')
+        set++
+        assert.deepEqual(await first.allText(`SHOW SESSION VARIABLES LIKE '${name}'`), [{ Variable_name: name, Value: value }], name)
+        // Some have no DEFAULT.
+        await codeOf(c, `SET SESSION ${name} = DEFAULT`)
+        await codeOf(c, 'SELECT COUNT(*) FROM t')
+        assert.deepEqual(await first.allText(`SHOW SESSION VARIABLES LIKE '${name}'`), [{ Variable_name: name, Value: value }], name)
+      }
+      assert.ok(set > 50, String(set))
+      const { c, one, answer } = sides
+      for (const value of ['0', 'DEFAULT', '1', 'DEFAULT']) {
+        for (const on of [c, one]) await on.query(`SET foreign_key_checks = ${value}, unique_checks = ${value}`)
+        for (const from of ['FROM t WHERE id = 1', 'FROM t ORDER BY id'])
+          assert.deepEqual(
+            await answer(c, `SELECT @@foreign_key_checks, @@unique_checks ${from}`),
+            await answer(one, `SELECT @@foreign_key_checks, @@unique_checks ${from}`),
+            value,
+          )
+      }
+      for (const on of [c, one]) await on.query('SET foreign_key_checks = 1, unique_checks = 1')
     })
 
     test('promise 10: RAND(N) gives its numbers once over all shards', async () => {

@@ -8,6 +8,9 @@
 import type { SessionChange } from '../wire/session-track.ts'
 import { noModes, type SqlModeDefault } from './sql-mode.ts'
 
+/** MySQL sets them to 0 by DEFAULT, whatever the global is: taken back so, the checks of whoever came next would be off. */
+const defaultIsOwn: ReadonlySet<string> = new Set(['foreign_key_checks', 'unique_checks'])
+
 export class SessionSettings {
   /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours (and `instant`, which is a statement's); user variables (kept-values.ts) stand with their @. */
   readonly #values = new Map<string, string>()
@@ -84,7 +87,8 @@ export class SessionSettings {
 
   /** `sql` undefined or DEFAULT: as on a new connection. */
   set(name: string, sql: string | undefined): void {
-    if (sql === undefined || sql.toUpperCase() === 'DEFAULT' || (name === 'autocommit' && sql === '1')) this.#values.delete(name)
+    const isDefault = sql?.toUpperCase() === 'DEFAULT' && !defaultIsOwn.has(name)
+    if (sql === undefined || isDefault || (name === 'autocommit' && sql === '1')) this.#values.delete(name)
     else this.#values.set(name, name === 'optimizer_switch' ? switches(this.#values.get(name), sql) : sql)
     const listed = [...this.#values].sort(([a], [b]) => (a < b ? -1 : 1))
     this.#signature = written(listed)
@@ -217,7 +221,7 @@ export function statementsBetween(from: string, to: string, bases: ReadonlyMap<s
 function unset(name: string, bases: ReadonlyMap<string, string>): string {
   const base = bases.get(name)
   if (base !== undefined) return base
-  return name.startsWith('@') ? 'NULL' : name === 'autocommit' ? '1' : 'DEFAULT'
+  return name.startsWith('@') ? 'NULL' : name === 'autocommit' ? '1' : defaultIsOwn.has(name) ? `@@global.${name}` : 'DEFAULT'
 }
 
 function parse(signature: string): Map<string, string> {

@@ -104,6 +104,7 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
   // One that was dropped is made anew.
   const there = new Set(await tableNames(target.conn, target.schema))
   const referenced = await referencedTables(source.conn, source.schema)
+  const checked = await target.conn.value('SELECT @@SESSION.foreign_key_checks')
   await target.conn.query('SET SESSION foreign_key_checks=0')
   for (const table of options.tables) {
     const note = notes.get(table)
@@ -134,7 +135,7 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
     }
     await noteMadeOf(options, table, now)
   }
-  await target.conn.query('SET SESSION foreign_key_checks=DEFAULT')
+  await target.conn.query(`SET SESSION foreign_key_checks=${checked === '0' ? 0 : 1}`)
 }
 
 /** No ALTER of ours is about the others, nor about options, which servers of another flavour print otherwise. */
