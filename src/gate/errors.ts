@@ -77,7 +77,7 @@ export const gateErrors = defineErrors('GATE', {
     number: 11,
     class: 'user',
     what: 'character set {charset} is not accepted at the gate',
-    why: 'in it a byte below 0x80 may be part of a character, so that quotes can not be told safely',
+    why: 'in it a byte below 0x80 may be part of a character, so that quotes, or the digits of results, can not be told safely',
     fix: 'SET NAMES utf8mb4',
   },
   charsetName: {

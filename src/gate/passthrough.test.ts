@@ -169,6 +169,10 @@ test('SET: constants are kept, expressions are computed, the rest is passed on',
   assert.equal(set("SET SESSION transaction_isolation = 'READ-COMMITTED'").settings.get('isolation'), 'READ COMMITTED')
   assert.throws(() => set('SET NAMES gbk'), { code: 'SW-GATE-011' })
   assert.throws(() => set("SET character_set_client = 'sjis'"), { code: 'SW-GATE-011' })
+  // Rows of several shards are put in order by what digits are in ASCII.
+  for (const charset of ['utf16', "'UTF16LE'", 'ucs2', 'utf32', '`filename`'])
+    assert.throws(() => set(`SET character_set_results = ${charset}`), { code: 'SW-GATE-011' }, charset)
+  assert.equal(set('SET character_set_results = sjis').settings.get('character_set_results'), 'sjis')
 })
 
 test('SET: a character set or collation that is not given by its plain name is refused: servers take ids and escapes for it', () => {

@@ -27,6 +27,9 @@ export type SetEffect = {
 /** In these a byte below 0x80 may be the second of a character: quotes could not be told. */
 const unsafeCharsets = new Set(['big5', 'cp932', 'gbk', 'sjis', 'gb18030', 'ucs2', 'utf16', 'utf16le', 'utf32', 'swe7'])
 
+/** In these digits, and the signs of numbers and dates, are other bytes than in ASCII, by which the gate puts answers of shards together; and what it answers itself is none of them. */
+const unlikeAscii = new Set(['ucs2', 'utf16', 'utf16le', 'utf32', 'filename'])
+
 const transactionVariables: Readonly<Record<string, 'isolation' | 'access'>> = {
   transaction_isolation: 'isolation',
   tx_isolation: 'isolation',
@@ -146,7 +149,8 @@ export function effectOfSet(
               reason: wrong.reason,
               fix: wrong.fix,
             })
-          if (name.startsWith('character_set_') && name !== 'character_set_results') refuseUnsafe(plain.toLowerCase())
+          if (name === 'character_set_results') refuse(plain.toLowerCase(), unlikeAscii)
+          else if (name.startsWith('character_set_')) refuseUnsafe(plain.toLowerCase())
           if (name.startsWith('character_set_') || name.startsWith('collation_')) requireName(plain)
           // Each sets the other, as servers do.
           if (name === 'character_set_connection') effect.settings.set('collation_connection', undefined)
@@ -198,8 +202,11 @@ function setTransaction(effect: SetEffect, text: string, scope: 'session' | 'glo
 }
 
 export function refuseUnsafe(charset: string): void {
-  const name = charset.split('_')[0] ?? charset
-  if (unsafeCharsets.has(name)) throw gateErrors.charset({ charset: name })
+  refuse(charset.split('_')[0] ?? charset, unsafeCharsets)
+}
+
+function refuse(charset: string, among: ReadonlySet<string>): void {
+  if (among.has(charset)) throw gateErrors.charset({ charset })
 }
 
 /** Servers take ids too (28 and TRUE + 27 are gbk), and read escapes in text ('\\gbk'): what is no plain name can not be judged here. */
