@@ -1,6 +1,7 @@
 /**
  * Values of user variables that stand in no literal: a variable's text has a collation of its own, but not the strength of one that a statement names, and MySQL
- * compares an integer with a variable's DOUBLE otherwise than with the same number. Servers have these as variables of the same name, as one of the session's settings; the
+ * compares an integer with a variable's DOUBLE otherwise than with the same number, and what is computed of a variable's DECIMAL has 30 or 38 digits behind the point, not the literal's
+ * (`@v / 3` of 1.50). Servers have these as variables of the same name, as one of the session's settings; the
  * client's text keeps the name. Any other value goes into texts as a literal, so that sessions that set variables go on sharing connections.
  */
 import type { RawRow } from '../mysql/connection.ts'
@@ -72,6 +73,7 @@ export function setVariables(variables: Iterable<readonly [string, Value]>, mode
 export function keptNumber(value: Value): Value {
   if (value.type === 'integer' && value.value > 0x7fff_ffff_ffff_ffffn)
     return { type: 'kept', sql: String(value.value), shown: value, text: null }
+  if (value.type === 'decimal') return { type: 'kept', sql: value.text, shown: value, text: null }
   if (value.type !== 'double' || Number.isSafeInteger(value.value)) return value
   return { type: 'kept', sql: value.value.toExponential(), shown: value, text: null }
 }

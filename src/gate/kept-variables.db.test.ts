@@ -128,6 +128,40 @@ for (const flavour of flavours()) {
       }
     })
 
+    test('promise 10: what is computed of a variable that is a DECIMAL has the digits that servers give it', async () => {
+      const { one, c, alike, code } = beside
+      await alike('DELETE FROM large')
+      await alike('INSERT INTO large VALUES (1, 21), (2, 22), (3, 24), (4, 25)')
+      for (const on of [one, c]) {
+        await on.query('SET @d = 1.50, @k = 3.0')
+        // Of a variable: as many digits as it has, not as many as servers tell.
+        await on.query(
+          'SET @sum = @d + 1, @minus = -@d, @case = CASE WHEN 1 THEN @d ELSE 1.23456 END, @more = (SELECT MAX(n) FROM large WHERE n > @d)',
+        )
+        await on.query('SET @most = (SELECT ROUND(MAX(n) * @d, 3) FROM large)')
+      }
+      for (const sql of [
+        'SELECT @d, @d * 2, @d / 7',
+        'SELECT id, @d * n, CONCAT(@d + n), LENGTH(@d * n) FROM large ORDER BY id',
+        'SELECT SUM(n * @d), AVG(n * @d), MAX(n * @d) FROM large',
+        'SELECT SUM(n) * @d, COUNT(DISTINCT n), @d * 3 FROM large',
+        'SELECT id FROM large WHERE n > @d * 15 ORDER BY n * @d DESC',
+        'SELECT @sum, @minus, @case, @more, @most',
+        'SELECT id FROM large WHERE id = @k',
+        'SELECT id FROM large WHERE id = @d',
+        'UPDATE large SET n = n * @d WHERE id < @k',
+        'DELETE FROM large WHERE id = @k',
+        'INSERT INTO large VALUES (@k, @d)',
+        'SELECT id, n FROM large ORDER BY id',
+        "INSERT INTO named VALUES (1, LENGTH(@d * 2), LENGTH(@d / 3)), (2, @d, @k), (3, LEFT(@d / 7, 20), '')",
+        'SELECT * FROM named ORDER BY id',
+        'DELETE FROM named',
+        'DELETE FROM large',
+      ])
+        await alike(sql)
+      assert.equal(await code('SET @x = (SELECT MAX(n) * @d FROM large)'), 'SW-GATE-100')
+    })
+
     test("promise 10: a text variable of the connection's collation is as strong as a column's, where a literal gives way", async () => {
       const { one, c, answer } = beside
       for (const on of [one, c]) {

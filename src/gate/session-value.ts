@@ -4,6 +4,7 @@
  */
 import type { Result } from '../mysql/connection.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../sql/lexer.ts'
+
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
 import { walkExpr } from '../sql/walk.ts'
@@ -74,7 +75,7 @@ async function answered(context: SessionContext, { keyspace, expression, signal,
     // A variable has all digits of it; and is the number that bits are, whatever they are sent as.
     if (type === columnType.bit) return valueOfAnswer(await again(`(${expression}) + 0`))
     if (type === columnType.float) return valueOfAnswer(await again(`(${expression}) + 0e0`))
-    if (type === columnType.newdecimal && hidesDigits(context.lex(sql)))
+    if (type === columnType.newdecimal && hidesDigits(context.lex(sql), runner.connections.variables))
       throw planErrors.refused({
         construct: 'setting a variable to an average or a quotient over a sharded table',
         reason: 'a server keeps more digits of it than it tells',
@@ -91,7 +92,7 @@ async function answered(context: SessionContext, { keyspace, expression, signal,
   }
   const lexed = context.lex(sql)
   // Where literals are bytes, no text is as they are.
-  const [hides, collates] = [hidesDigits(lexed), literalsAreBytes(runner.settings) || namesCollation(lexed)]
+  const [hides, collates] = [hidesDigits(lexed, runner.connections.variables), literalsAreBytes(runner.settings) || namesCollation(lexed)]
   const act = async (backend: Backend, shard: ShardView): Promise<Value> => {
     const text = whole.whole === null ? sql : renderForPrepare(context, context.lex(sql), whole, whole.whole, shard)
     if (!hides && !collates) return valueOfAnswer(await backend.connection.query(text))
@@ -120,18 +121,26 @@ const literals = new Set<number>([Kind.String, Kind.Hex, Kind.Bit])
 
 const temporal = new Set<number>([columnType.timestamp, columnType.date, columnType.time, columnType.datetime, columnType.newdate])
 
-/** Quotients and averages of decimals are computed to whole groups of digits, and shown with fewer. */
-function hidesDigits(lexed: Lexed): boolean {
+/** Quotients and averages of decimals are computed to whole groups of digits, and shown with fewer; what is computed of a variable's DECIMAL to its own digits, and shown with more. */
+function hidesDigits(lexed: Lexed, variables: ReadonlyMap<string, Value>): boolean {
+  const isDecimal = (name: string): boolean => {
+    const value = variables.get(name.toLowerCase())
+    return value?.type === 'kept' && value.shown.type === 'decimal'
+  }
   const statement = parse(lexed)
   let hides = false
   for (const { expr } of statement.kind === 'query' && statement.query.kind === 'select' ? statement.query.items : [])
     walkExpr(expr, {
       expr(node) {
         if ((node.kind === 'call' && cut.has(node.name)) || (node.kind === 'other' && cut.has(node.construct))) return false
+        // Of what is compared no digit is told.
+        if (node.kind === 'in' || (node.kind === 'binary' && comparison.test(node.operator))) return false
         hides ||= (node.kind === 'binary' && node.operator === '/') || (node.kind === 'call' && node.name === 'AVG')
+        hides ||= node.kind === 'user-variable' && isDecimal(node.name)
         return !hides
       },
     })
   return hides
 }
+const comparison = /^[<>=!]+$/
 const cut = new Set(['ROUND', 'TRUNCATE', 'CAST', 'CONVERT', 'FORMAT'])

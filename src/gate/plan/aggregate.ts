@@ -91,6 +91,12 @@ function hasParameter(expr: Expr): boolean {
 }
 
 /** `/`, which MariaDB computes to whole groups of nine digits, and what a subquery's average and its like are shown as: they have more digits, too. */
+function hasVariable(expr: Expr): boolean {
+  let found = false
+  walkExpr(expr, { expr: (node) => void (found ||= node.kind === 'user-variable') })
+  return found
+}
+
 function hasQuotient(expr: Expr): boolean {
   let found = false
   walkExpr(expr, {
@@ -188,6 +194,12 @@ class Aggregates {
         `${call.name}() of quotients`,
         'a server adds them up with more digits than it shows',
         'restrict the statement to one shard, or round each quotient',
+      )
+    if (call.name === 'AVG' && call.args.some(hasVariable))
+      throw new ScatterRefused(
+        'AVG() of a user variable',
+        'a server divides by the digits that a DECIMAL in it has, and shows more',
+        'restrict the statement to one shard',
       )
     const words = this.#columns.analysis.wordsOf(call.span)
     if (words !== null && !this.#known.has(words)) this.#known.set(words, ref)

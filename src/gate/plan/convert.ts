@@ -95,9 +95,9 @@ export function comparableOf(column: ColumnInfo, value: Value, way: TextWay): Va
   return familyOf(column) !== 'text' || isColumns ? asGiven(column, value.text) : value
 }
 
-/** A kept integer is the one that it is shown as, whatever servers make of its variable. */
+/** A kept integer or DECIMAL is the one that it is shown as, whatever servers make of its variable. */
 function exactly(value: Value): Value {
-  return value.type === 'kept' && value.shown.type === 'integer' ? value.shown : value
+  return value.type === 'kept' && (value.shown.type === 'integer' || value.shown.type === 'decimal') ? value.shown : value
 }
 
 function asGiven(column: ColumnInfo, text: KeptText): Value {
