@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, codeOf, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 import { columnType } from '../wire/column-types.ts'
 import { addKeyspace } from './testkit/world.ts'
 
@@ -141,6 +141,18 @@ for (const flavour of flavours()) {
       assert.equal(copies[0]?.length, 3)
       assert.deepEqual(copies[0], copies[1])
       await c.query('DELETE FROM c')
+    })
+
+    test('promise 10: a column that a server finds in two tables is refused in ON DUPLICATE KEY UPDATE', async () => {
+      const { alike, code, one } = beside
+      const into = 'INSERT INTO o (id, n) SELECT id, 7 FROM o ON DUPLICATE KEY UPDATE'
+      for (const value of ['o.m + 1', 'VALUES(n) + o.m', 'm']) {
+        assert.equal(await codeOf(one, `${into} n = ${value}`), '1052')
+        assert.equal(await code(`${into} n = ${value}`), 'SW-GATE-100')
+      }
+      await alike(`${into} n = VALUES(n) + 1`)
+      await alike('INSERT INTO o (id, n) SELECT x.id, 7 FROM o AS x ON DUPLICATE KEY UPDATE n = VALUES(n) + o.m')
+      await alike('SELECT * FROM o ORDER BY id')
     })
 
     test('an id that is drawn beside names for the columns of VALUES', async () => {

@@ -224,7 +224,11 @@ export function gatherInsert(
   if (info === null || insert.returning !== null || insert.rowAlias !== null) return null
   const columns = names.map((name) => info.columns.find((column) => column.name.toLowerCase() === name))
   if (columns.some((column) => column === undefined || column.generated)) return null
-  if (insert.onDuplicate?.assignments.some(({ value }) => !isOfTarget(value, target, analysis)) === true) return null
+  const assigned = insert.onDuplicate?.assignments ?? []
+  if (assigned.some(({ value }) => !isOfTarget(value, target, analysis))) return null
+  // To servers `t.c` is of two tables then (1052); VALUES(c) is of none.
+  if (analysis.tables.some((table) => table !== target && table.alias === target.alias) && assigned.some(({ value }) => hasColumn(value)))
+    return null
   const place = placeOf(target, names)
   if (place.kind === 'vindex' && place.columns.some(({ column, at }) => at < 0 && sequence?.column !== column.name)) return null
   const at = names.indexOf((sequence?.column ?? counted?.column ?? '').toLowerCase())
@@ -277,6 +281,18 @@ function valuesOf({ rows }: Insert, edits: readonly PlanEdit[]): Piece[] {
     text('VALUES '),
     ...between(rows, ({ values }) => [text('('), ...between(values, ({ span }) => compileSpan(span, edits)), text(')')]),
   ]
+}
+
+/** Beyond those in VALUES(c). */
+function hasColumn(expr: Expr): boolean {
+  let found = false
+  walkExpr(expr, {
+    expr(node) {
+      found ||= node.kind === 'column'
+      return !(node.kind === 'call' && (node.name === 'VALUES' || node.name === 'VALUE'))
+    },
+  })
+  return found
 }
 
 function hasSubquery(expr: Expr): boolean {
