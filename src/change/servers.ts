@@ -59,7 +59,7 @@ const sessionSql = [
 /** SW-CHANGE-012 when there is no connection. */
 export async function reach(server: string, options: ConnectOptions): Promise<Connection> {
   try {
-    return await connect({ ...options, sessionSql })
+    return await connect({ ...options, charset: 'utf8mb4', sessionSql })
   } catch (error) {
     throw changeErrors.serverUnreachable({ server, reason: error instanceof Error ? error.message : String(error) }, error)
   }

@@ -35,7 +35,7 @@ export function addressesOf(store: Store): Addresses {
 
 /** Ordinary sessions of ours: metadata, markers, our own tables. */
 export function connectPlain(address: ServerAddress, signal?: AbortSignal): Promise<Connection> {
-  return connect({ ...address.connect, sessionSql: flavourNamed(address.flavour).moverSessionSql }, signal)
+  return connect({ ...address.connect, charset: 'utf8mb4', sessionSql: flavourNamed(address.flavour).moverSessionSql }, signal)
 }
 
 /** Reads rows as bytes: character_set_results=NULL. */

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { connect } from '../mysql/connect.ts'
 import { flavours, sharedServer, uniqueName } from '../../test/kit/servers.ts'
 import { charsetToUtf8 } from './charset.ts'
+import { World } from './testkit/world.ts'
 
 for (const flavour of flavours()) {
   test(`1.1 on ${flavour}: shard keys of every character set that can be routed are read as the server reads them, each character`, async () => {
@@ -53,3 +54,39 @@ function units(): number[] {
   const some = Array.from({ length: 65_536 }, (_, unit) => unit).filter((unit) => unit % 37 === 0 && (unit < 0xd800 || unit > 0xdfff))
   return [...some, 0xfeff, 0xfffe]
 }
+
+// skip-character-set-client-handshake: MySQL 9 has it no more.
+if (flavours().includes('mariadb'))
+  test("1.1, 1.12 on mariadb: where servers are told to go by no client's charset, names and members are those of the source", async () => {
+    const table = {
+      name: 'item',
+      shardKey: 'owner',
+      ddl: "CREATE TABLE item (id INT PRIMARY KEY, owner INT NOT NULL, e ENUM('ä', 'b') CHARACTER SET utf8mb4, `ü` VARCHAR(20) CHARACTER SET utf8mb4 DEFAULT 'ö')",
+    }
+    const settings = { 'skip-character-set-client-handshake': 1, 'character-set-server': 'latin1' }
+    await using world = await World.create({ flavour: 'mariadb', sources: ['-'], targets: ['-'], tables: [], settings })
+    for (const conn of [world.s, world.t]) await conn.query('SET NAMES utf8mb4')
+    world.tables.push(table)
+    await world.s.query(table.ddl)
+    await world.s.query("INSERT INTO item VALUES (1, 1, 'ä', 'ß')")
+    const record = world.record(0)
+    const running = world.start(record)
+    await world.untilRunning(record.uid)
+    await world.s.query("INSERT INTO item VALUES (2, 2, 'ä', DEFAULT)")
+    await world.drain(record.uid)
+    await running.stop()
+    const rows = await world.t.allText(`SELECT e, \`ü\` FROM ${world.targetRefs[0]!.schema}.item ORDER BY id`)
+    assert.deepEqual(
+      rows.map((row) => Object.entries(row)),
+      [
+        [
+          ['e', 'ä'],
+          ['ü', 'ß'],
+        ],
+        [
+          ['e', 'ä'],
+          ['ü', 'ö'],
+        ],
+      ],
+    )
+  })

@@ -33,6 +33,11 @@ import type { Statement } from './statement.ts'
 
 /** Above this a statement is written as it is, not copied behind its header. */
 const largeStatementBytes = 1 << 20
+/** The collations are those of the handshake, which a server may be told to ignore (skip-character-set-client-handshake), or undo (init_connect): what is sent and answered would be read in another charset. */
+const namesSql: Readonly<Record<FlavourName, string>> = {
+  mysql: 'SET NAMES utf8mb4 COLLATE utf8mb4_0900_ai_ci',
+  mariadb: 'SET NAMES utf8mb4 COLLATE utf8mb4_general_ci',
+}
 const EMPTY = Buffer.alloc(0)
 const BUFFER_BYTES_MAX = 1 << 20
 
@@ -99,7 +104,7 @@ export class ClientConnection implements Connection, Owner {
     const statements: string[] = []
     if (this.#options.charset === 'binary') {
       statements.push('SET character_set_client=binary, character_set_connection=binary, character_set_results=NULL')
-    }
+    } else if (this.#options.charset === 'utf8mb4') statements.push(namesSql[this.flavour])
     statements.push(...(this.#options.sessionSql ?? []))
     if (statements.length > 0) await this.pipeline(statements)
   }

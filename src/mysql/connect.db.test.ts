@@ -1,7 +1,7 @@
 /** The client against real servers of both flavours. */
 import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
-import { flavours, sharedServer, uniqueName, type TestServer } from '../../test/kit/servers.ts'
+import { flavours, sharedServer, testServer, uniqueName, type TestServer } from '../../test/kit/servers.ts'
 import { capability, serverStatus } from '../wire/capabilities.ts'
 import { com } from '../wire/commands.ts'
 import { frameCommand } from '../wire/frames.ts'
@@ -177,6 +177,23 @@ for (const flavour of flavours()) {
       assert.deepEqual(result.rows, [[Buffer.from([0xe9]), Buffer.from('é')]])
       await c.reset()
       assert.equal(await c.value('SELECT @@character_set_results'), null, 'still so after a reset')
+    })
+
+    test('text is what it says it is, whatever charset the server would have sessions begin with', async () => {
+      const ignored = flavour === 'mariadb' ? { 'skip-character-set-client-handshake': 1 } : {}
+      await using other = await testServer({
+        flavour,
+        extra: { 'character-set-server': 'latin1', 'init-connect': 'SET NAMES latin1', ...ignored },
+      })
+      await using admin = await connect(other.config)
+      await admin.query("CREATE USER plain@'%' IDENTIFIED BY 'p'")
+      for (const user of [{}, { user: 'plain', password: 'p' }]) {
+        await using c = await connect({ ...other.config, ...user, charset: 'utf8mb4' })
+        for (const after of ['the handshake', 'a reset']) {
+          assert.deepEqual(text(await c.query("SELECT HEX('ä'), _latin1 x'E4'")), [['C3A4', 'ä']], after)
+          await c.reset()
+        }
+      }
     })
 
     test('reset clears the session and keeps charset and session settings', async () => {

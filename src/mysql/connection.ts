@@ -217,8 +217,8 @@ export type ConnectOptions = {
   /** Default off. `preferred` takes what the server offers, unverified; `required` verifies as `options` says. */
   tls?: ConnectTls
   /**
-   * `utf8mb4` (default); `binary`: literals are bytes, results come in the columns' own charsets (character_set_results=NULL);
-   * or a collation id for the handshake.
+   * Default: utf8mb4, by the handshake. `utf8mb4`: said again behind it, for servers that go by nobody's; `binary`: literals are bytes, results come in the columns' own charsets
+   * (character_set_results=NULL); or a collation id for the handshake.
    */
   charset?: 'utf8mb4' | 'binary' | number
   connectTimeoutMs?: number

@@ -35,7 +35,7 @@ export async function connectAs(
   options: Partial<ConnectOptions> = {},
   signal?: AbortSignal,
 ): Promise<Connection> {
-  return connect({ ...connectOptions(access, account), ...options }, signal)
+  return connect({ ...connectOptions(access, account), charset: 'utf8mb4', ...options }, signal)
 }
 
 export function connectOptions({ record, secret }: ServerAccess, account: OurAccount): ConnectOptions {
