@@ -53,7 +53,7 @@ export async function connectServer(store: Store, serverId: string, role: Role):
  * may be dates that a new table's may not be, and an id 0.
  */
 const sessionSql = [
-  "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', sql_quote_show_create = 1",
+  "SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', sql_quote_show_create = 1 /*M!100503 , sql_if_exists = 0 */",
 ]
 
 /** SW-CHANGE-012 when there is no connection. */

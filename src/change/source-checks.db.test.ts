@@ -2,10 +2,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { besideEachOther } from '../../test/kit/beside.ts'
-import { testServer } from '../../test/kit/servers.ts'
+import { flavours, testServer } from '../../test/kit/servers.ts'
+import { World } from '../move/testkit/world.ts'
 import { connect } from '../mysql/connect.ts'
 import type { ServerSecret } from '../topology/records.ts'
-import { serverFindings, serverNotes } from './source-checks.ts'
+import { readSchema } from '../mysql/introspect.ts'
+import { schemaFindings, serverFindings, serverNotes } from './source-checks.ts'
 
 besideEachOther('preflight of a source', (flavour) => {
   test(`1.10, 1.14 on ${flavour}: each setting by which rows would be hidden, garbled or purged is found, with the way out; accounts that may skip the binlog are listed`, async () => {
@@ -63,3 +65,26 @@ besideEachOther('preflight of a source', (flavour) => {
     assert.match((await skippers(undefined))[0] ?? '', /sw_mover@%/)
   })
 })
+
+if (flavours().includes('mariadb'))
+  test('1.12 on mariadb: tables with keys WITHOUT OVERLAPS, on which the server refuses REPLACE, are refused, by the stream too', async () => {
+    const period = 's DATE NOT NULL, e DATE NOT NULL, PERIOD FOR p (s, e)'
+    const ddl = `CREATE TABLE item (id INT NOT NULL, owner INT NOT NULL, ${period}, PRIMARY KEY (id), UNIQUE KEY \`of p\` (owner, p WITHOUT OVERLAPS))`
+    await using world = await World.create({
+      flavour: 'mariadb',
+      sources: ['-'],
+      targets: ['-'],
+      tables: [{ name: 'item', shardKey: 'owner', ddl }],
+    })
+    const { schema } = world.sourceRefs[0]!
+    await world.s.query(`CREATE TABLE other (id INT NOT NULL PRIMARY KEY, \`WITHOUT OVERLAPS\` INT, ${period}, KEY (\`WITHOUT OVERLAPS\`))`)
+    const found = schemaFindings(await readSchema(world.s, schema), false)
+    assert.deepEqual(
+      found.map(({ message }) => message.split('\n')[0]),
+      ['table item has a key WITHOUT OVERLAPS: of p'],
+    )
+    const record = world.record(0)
+    world.start(record)
+    await world.until('an outcome', () => world.state(record.uid) === 'failed')
+    assert.equal(world.reports.get(record.uid)?.error?.code, 'SW-MOVE-044')
+  })

@@ -1,5 +1,7 @@
 /** What makes a server or a table unfit to be moved, found before anything is made: all of it at once. */
 import type { SwError } from '../base/errors.ts'
+import { moveErrors } from '../move/errors.ts'
+import { periodKey } from '../move/period-keys.ts'
 import { hiddenActions } from '../move/unfollowed.ts'
 import { binlogProblems, binlogSkippers } from '../mysql/flavour/shared.ts'
 import type { BinlogProblem } from '../mysql/flavour/flavour.ts'
@@ -7,6 +9,7 @@ import { binlogRetentionNeeded } from '../plan/formulas.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { SchemaInfo, TableInfo } from '../mysql/table-info.ts'
+import { parseTableDefinition } from '../sql/table-definition.ts'
 import type { ServerSecret } from '../topology/records.ts'
 import { changeErrors } from './errors.ts'
 import { keysOfSessions } from './session-expressions.ts'
@@ -59,6 +62,8 @@ function tableFindings(schema: string, table: TableInfo, logsCascades: boolean, 
   // No range can be read by a hash, or by a key that no statement may name.
   if (!table.keys.some((key) => key.identifiesRows && (key.primary || (key.visible && key.type !== 'HASH'))))
     findings.push(changeErrors.noKey({ table: name }))
+  const ofPeriod = table.kind === 'BASE TABLE' ? periodKey(parseTableDefinition(table.createSql)) : null
+  if (ofPeriod !== null) findings.push(moveErrors.keyOfPeriod({ table: name, key: ofPeriod }))
   if (table.kind === 'BASE TABLE')
     for (const { key, reads } of keysOfSessions(table)) findings.push(changeErrors.keyOfSession({ table: name, key, reads }))
   if (table.triggers.length > 0 && triggers === 'refuse')

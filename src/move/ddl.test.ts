@@ -68,6 +68,7 @@ test('1.13: another engine, or a history of rows, stops a stream in every mode',
     'ALTER TABLE item PARTITION BY HASH (id) (PARTITION p ENGINE = Aria)',
     'ALTER TABLE item PARTITION BY RANGE (id) (PARTITION p VALUES LESS THAN (f(7)) (SUBPARTITION s ENGINE MyISAM))',
     'ALTER TABLE item ADD SYSTEM VERSIONING',
+    'ALTER TABLE item ADD UNIQUE KEY k (owner, p WITHOUT OVERLAPS)',
   ])
     for (const mode of ['exec', 'ignore'] as const) assert.equal(outcome(sql, mode), 'stop', `${sql} ${mode}`)
   for (const sql of [

@@ -33,6 +33,7 @@ export function ddlOutcome(mode: DdlMode, event: QueryEvent, severalSources: boo
   const engine = otherEngine(event, words)
   if (engine !== null) return stop(`rows kept by ${engine} are in no transaction with the position that they belong to`)
   if (follows(words, 'ADD', 'SYSTEM', 'VERSIONING')) return stop('rows would have a history, which is not moved')
+  if (follows(words, 'WITHOUT', 'OVERLAPS')) return stop('rows of a table with such a key can not be written by REPLACE')
   if (verb === 'DROP' && object !== 'INDEX') return stop('the table is gone, there is nothing left to move')
   if (verb === 'RENAME' || (verb === 'ALTER' && renamesTable(words)))
     return stop('the table has another name now, which the workflow does not know')

@@ -288,6 +288,13 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'SHOW CREATE TABLE prints ???? for such a letter (an emoji, say) in an expression: a target made by that text would make other values, or let other rows pass',
     fix: "write the letter by its bytes in the source's expression, as in CONVERT(UNHEX('F09F9880') USING utf8mb4), by ALTER TABLE; or leave the table out",
   },
+  keyOfPeriod: {
+    number: 44,
+    class: 'user',
+    what: 'table {table} has a key WITHOUT OVERLAPS: {key}',
+    why: 'the server refuses REPLACE and INSERT … ON DUPLICATE KEY UPDATE on such a table (1235), by which rows are written on the targets',
+    fix: "make it a key over the period's columns by ALTER TABLE, where the application can do without the server's look for overlaps; or leave the table out",
+  },
   sourceLacks: {
     number: 41,
     class: 'fatal',

@@ -24,6 +24,7 @@ import { moveErrors } from './errors.ts'
 import { lookOf, noteBeingMade, noteMadeOf, readMadeOf, showCreateTable } from './made-of.ts'
 import { withoutCounter } from './table-look.ts'
 import { columnMisfit } from './target-columns.ts'
+import { periodKey } from './period-keys.ts'
 import { ensureMoveTables, moveSchema } from './tables.ts'
 import { trueDefinition } from './true-definition.ts'
 import { uniqueKeyFindings, uniqueKeys, type UniqueKey } from './unique-keys.ts'
@@ -60,6 +61,8 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   for (const table of options.tables) {
     if (existing.has(table)) continue
     const text = await trueDefinition(source.conn, source.schema, table)
+    const unwritable = options.unfollowed === true ? null : periodKey(parseTableDefinition(text))
+    if (unwritable !== null) throw moveErrors.keyOfPeriod({ table, key: unwritable })
     const { definition, deferred } = definitionFor(options, text, uniqueToo(referenced, table))
     // Not once the table is there: a mover that was paused here would bring back keys of long ago.
     const absent = `NOT EXISTS (SELECT 1 FROM information_schema.TABLES WHERE TABLE_SCHEMA = ${quoteString(target.schema)} AND TABLE_NAME = ${quoteString(table)})`

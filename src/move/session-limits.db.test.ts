@@ -5,6 +5,11 @@ import { besideEachOther } from '../../test/kit/beside.ts'
 import { connectPlain, connectReader, connectWriter } from './access.ts'
 import { fill, World } from './testkit/world.ts'
 
+/** How statements about tables are read and done, and printed. */
+const otherwise = {
+  mariadb: "sql_if_exists=1, GLOBAL alter_algorithm='INSTANT', GLOBAL sql_quote_show_create=0",
+  mysql: 'sql_quote_show_create=0, GLOBAL sql_generate_invisible_primary_key=1',
+}
 const timeLimit = { mariadb: 'max_statement_time=1, GLOBAL idle_transaction_timeout=1', mysql: 'max_execution_time=1000' }
 
 besideEachOther('limits that a server sets', (flavour) => {
@@ -14,6 +19,7 @@ besideEachOther('limits that a server sets', (flavour) => {
     for (const conn of [world.s, world.t]) {
       await conn.query(`SET GLOBAL ${timeLimit[flavour]}`)
       await conn.query('SET GLOBAL sql_select_limit=7, GLOBAL autocommit=0, GLOBAL sql_safe_updates=1, GLOBAL completion_type=2')
+      await conn.query(`SET GLOBAL ${otherwise[flavour]}`)
       await conn.query('SET GLOBAL TRANSACTION READ ONLY')
     }
     const address = { id: 't', name: 't', flavour, connect: world.target.config }

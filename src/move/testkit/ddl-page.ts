@@ -24,7 +24,7 @@ ${rows.join('\n')}
 - \`exec\` runs a statement in the session that it had on the source (time zone, clock, sql_mode, explicit_defaults_for_timestamp, character sets, checks). What each server would make up by itself (AUTO_INCREMENT or SERIAL over rows that
   are there, UUID(), RAND()) stops it, and so does a text in another character set than UTF-8.
 - What \`create\` refuses does not come in by DDL either, in any mode: ON DELETE or ON UPDATE with CASCADE, SET NULL or SET DEFAULT where a server of the stream, target or source, does not log the
-  rows that a cascade changes (MariaDB; MySQL before 9.6, or with innodb_native_foreign_keys); an engine other than InnoDB; ADD SYSTEM VERSIONING. The tables of both sides are looked at again after the
+  rows that a cascade changes (MariaDB; MySQL before 9.6, or with innodb_native_foreign_keys); an engine other than InnoDB; ADD SYSTEM VERSIONING; a key WITHOUT OVERLAPS. The tables of both sides are looked at again after the
   statement, whenever a stream begins (SW-MOVE-039, also for what was done by hand or unlogged), and before each switch (SW-SWITCH-052). No event tells what a cascade has changed by then: \`cancel\` is the way on.
 - Where several sources fill a target, \`exec\` makes what leaves every column as it is: new columns and keys. All else stops: one stream comes to the statement while the others still write rows of before it. So does a column that the clock fills (DEFAULT CURRENT_TIMESTAMP, NOW() and
   the like; TIMESTAMP with neither NULL nor a DEFAULT): each source made its statement, and filled its rows, at a time of its own. What was filled so is in no event: on

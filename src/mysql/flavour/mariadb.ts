@@ -202,6 +202,8 @@ export const mariadb: Flavour = {
     ...moverSessionSql,
     // Rows were checked on their source, or were not.
     'SET SESSION check_constraint_checks=0',
+    // With sql_if_exists CREATE TABLE IF NOT EXISTS is an error where the table is there (1050, *tried*, 10.11), and what an ALTER does not find is passed over. INSTANT builds no keys (1846).
+    "SET SESSION sql_if_exists=0, alter_algorithm='DEFAULT'",
     'SET SESSION max_statement_time=0, idle_transaction_timeout=0, idle_readonly_transaction_timeout=0, idle_write_transaction_timeout=0',
   ],
   replications,

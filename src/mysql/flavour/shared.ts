@@ -195,7 +195,7 @@ export function binlogProblems(settings: BinlogSettings): BinlogProblem[] {
  * a copy short; without autocommit nothing of ours is kept.
  */
 export const moverSessionSql: readonly string[] = [
-  'SET SESSION autocommit=1, sql_select_limit=18446744073709551615, sql_big_selects=1, sql_safe_updates=0, completion_type=0',
+  'SET SESSION autocommit=1, sql_select_limit=18446744073709551615, sql_big_selects=1, sql_safe_updates=0, completion_type=0, sql_quote_show_create=1',
   "SET SESSION time_zone='+00:00', sql_mode='NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES', foreign_key_checks=0, unique_checks=1",
   'SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE',
   'SET SESSION wait_timeout=28800, net_read_timeout=600, net_write_timeout=600, innodb_lock_wait_timeout=10',
