@@ -18,6 +18,7 @@ import type { WriteTarget } from './plan/gather-types.ts'
 import type { LookupChange, LookupEntry, OwnedLookup } from './plan/lookup.ts'
 import type { Runner } from './runner.ts'
 import type { WriteHooks } from './scatter-parts.ts'
+import { numbersOf } from './scatter-summary.ts'
 import { atInstant } from './settings.ts'
 import type { Transaction } from './transaction.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -153,7 +154,7 @@ export class KeptWrite implements WriteHooks {
   }
 
   async beforeCommit(results: readonly OkResult[]): Promise<void> {
-    const matched = results.reduce((sum, { info }) => sum + Number(/^Rows matched: (\d+)/.exec(info)?.[1] ?? 0), 0)
+    const matched = results.reduce((sum, { info }) => sum + Number(numbersOf(info)?.[0] ?? 0), 0)
     if (this.#change?.verb === 'update' && matched > this.#read)
       throw new ServerError(
         1213,
@@ -168,7 +169,7 @@ export class KeptWrite implements WriteHooks {
     if (this.#moved) return false
     if (this.#change !== null) return matched === this.#read
     const affected = results.reduce((sum, { affectedRows }) => sum + affectedRows, 0n)
-    return affected === BigInt(this.#made) && !results.some(({ info }) => /Duplicates: [1-9]/.test(info))
+    return affected === BigInt(this.#made) && results.every(({ info }) => (numbersOf(info)?.[1] ?? 0n) === 0n)
   }
 
   async end(): Promise<void> {

@@ -4,6 +4,12 @@ import type { OkResult } from '../mysql/connection.ts'
 /** `insertId`: of one answer, what it names. */
 export type WriteSummary = { affectedRows: bigint; insertId: bigint; warnings: number; info: string }
 
+/** Of `Records: 3  Duplicates: 0  Warnings: 0` and `Rows matched: 3  Changed: 2  Warnings: 0` the numbers, in whatever language (`lc_messages`); null: it says nothing. */
+export function numbersOf(info: string): readonly [bigint, bigint, bigint] | null {
+  const said = /^\D+(\d+)\D+(\d+)\D+(\d+)\D*$/.exec(info)
+  return said === null ? null : [BigInt(said[1] ?? 0), BigInt(said[2] ?? 0), BigInt(said[3] ?? 0)]
+}
+
 /** `Records: 3  Duplicates: 0  Warnings: 0` of several: the same words with the numbers added. */
 export function summary(results: readonly OkResult[]): WriteSummary {
   let affectedRows = 0n
@@ -19,7 +25,7 @@ export function summary(results: readonly OkResult[]): WriteSummary {
 
 /** And what was warned of before, as rows were put together. */
 export function withWarnings(said: WriteSummary, before: number): WriteSummary {
-  const info = said.info.replace(/(Warnings: )(\d+)/, (_, name: string, count: string) => name + String(Number(count) + before))
+  const info = said.info.replace(/\d+(?=\D*$)/, (count) => String(Number(count) + before))
   return { ...said, warnings: said.warnings + before, info }
 }
 
@@ -49,9 +55,9 @@ export function insertSummary(
   for (const result of results) {
     affectedRows += result.affectedRows
     warnings += result.warnings
-    const said = /^Records: (\d+)  Duplicates: (\d+)/.exec(result.info)
-    records += BigInt(said?.[1] ?? 1)
-    if (said !== null) duplicates += BigInt(said[2] ?? 0)
+    const said = numbersOf(result.info)
+    records += said?.[0] ?? 1n
+    if (said !== null) duplicates += said[1]
     else if (ignore) duplicates += result.affectedRows === 0n ? 1n : 0n
     else if (result.affectedRows > 1n) duplicates += result.affectedRows - 1n
   }

@@ -9,6 +9,7 @@ import { quoteIdentifier } from '../sql/quote.ts'
 import type { Routed, RoutedPlan } from './plan/plan.ts'
 import type { Runner } from './runner.ts'
 import type { WriteHooks } from './scatter-parts.ts'
+import { numbersOf } from './scatter-summary.ts'
 import type { Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -66,8 +67,8 @@ export class StoredIds implements WriteHooks {
   /** @param before what LAST_INSERT_ID() was; `last` of the answer is what it is now */
   named({ affectedRows, insertId, info }: Said, before: bigint): { insertId: bigint; last: bigint } {
     // All were met and left as they were, and the client counts found rows.
-    const [, records = '', duplicates] = /^Records: (\d+)  Duplicates: (\d+) /.exec(info) ?? []
-    if (affectedRows === 0n || (duplicates === records && String(affectedRows) === records)) return { insertId: 0n, last: before }
+    const said = numbersOf(info)
+    if (affectedRows === 0n || (said !== null && said[0] === said[1] && affectedRows === said[0])) return { insertId: 0n, last: before }
     if (this.#first !== null) return { insertId: this.#first, last: this.#first }
     return { insertId: this.#last ?? insertId, last: before }
   }
