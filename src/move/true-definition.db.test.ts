@@ -99,6 +99,35 @@ for (const flavour of flavours()) {
       }
     })
 
+    if (flavour === 'mysql')
+      test('promise 3: so it is where a client in another charset made it', async () => {
+        const expressions = [
+          "g VARCHAR(20) AS (CONCAT(id, 'X'))",
+          "g VARCHAR(20) DEFAULT (CONCAT('X', 'x'))",
+          "g VARCHAR(20), CHECK (g <> 'X?')",
+        ]
+        await using old = await connect(server.config)
+        for (const [charset, letter] of [
+          ['latin1', [0xe9]],
+          ['cp1251', [0xe9]],
+          ['sjis', [0x95, 0x5c]],
+        ] as const) {
+          await old.query(`SET NAMES ${charset}`)
+          for (const [i, expression] of expressions.entries()) {
+            const text = (x: string): string => `CREATE TABLE s.${charset}${i} (id INT PRIMARY KEY, ${expression.replace('X', x)})`
+            await old.query(Buffer.from(text(String.fromCharCode(...letter)), 'latin1'))
+            await assert.rejects(make(`${charset}${i}`), { code: 'SW-MOVE-043' })
+            // The way out; a ? that is one passes.
+            await source.query(`DROP TABLE s.${charset}${i}`)
+            if (i === 1) await source.query(text('é'))
+            else await old.query(text('?'))
+            assert.deepEqual(await make(`${charset}${i}`), [`${charset}${i}`])
+          }
+        }
+        await source.query('INSERT INTO t.latin11 (id) VALUES (1)')
+        assert.equal(await source.value('SELECT g FROM t.latin11'), 'éx')
+      })
+
     test('a ? that is one costs nothing', async () => {
       await source.query("CREATE TABLE s.r (id INT PRIMARY KEY, g VARCHAR(20) AS (CONCAT(id, '?')), e ENUM('?'), CHECK (g REGEXP '^.+?$'))")
       assert.deepEqual(await make('r'), ['r'])

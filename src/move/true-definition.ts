@@ -4,6 +4,7 @@
  *
  * What is lost where (*tried*: MariaDB 10.11, MySQL 9.7): members of ENUM and SET on both; literal defaults on MariaDB; on MySQL expressions (generated columns, defaults, CHECK, keys), where
  * each byte of such a letter becomes a `?`. Members and defaults are asked of a temporary table with the same columns, and put back; an expression cannot be asked for: it is refused.
+ * So is, on MySQL, an expression that a client in another charset made, with letters beyond ASCII: `_latin1'é'` comes as `_latin1'?'` too, but as its bytes where no charset is asked for.
  * Comments lose them too, as everywhere that the server's text goes.
  */
 import type { SwError } from '../base/errors.ts'
@@ -19,6 +20,8 @@ const literalDefault = /( DEFAULT )('(?:[^'\\]|\\.|'')*')/is
 const comment = / COMMENT '(?:[^'\\]|\\.|'')*'/gis
 /** A letter of four bytes in an expression of MySQL's. */
 const lostBytes = /\?{4}/
+/** A literal in a charset of its own. */
+const foreignLiteral = /_(?!utf8|binary)[a-z0-9]+'(?:[^'\\]|\\.|'')*'/gs
 /** Of which servers' own texts (information_schema, SHOW CREATE TABLE) know nothing. */
 export const beyondThreeBytes = /[\u{10000}-\u{10ffff}]/u
 
@@ -31,6 +34,7 @@ export async function trueDefinition(conn: Connection, schema: string, table: st
   if (!text.includes('?')) return text
   const [untold] = untoldExpressions(conn.flavour, [{ name: table, createSql: text }])
   if (untold !== undefined) throw untold
+  await refuseForeignLetters(conn, schema, table, text)
   const suspects = parseTableDefinition(text).elements.filter(
     (element): element is ColumnElement => element.kind === 'column' && mayHaveLost(element, conn),
   )
@@ -48,6 +52,23 @@ export async function trueDefinition(conn: Connection, schema: string, table: st
   } finally {
     await conn.query(`DROP TEMPORARY TABLE IF EXISTS ${probe}`).catch(() => {})
   }
+}
+
+async function refuseForeignLetters(conn: Connection, schema: string, table: string, text: string): Promise<void> {
+  const isSuspect = (definition: string): boolean =>
+    (definition.replace(comment, '').match(foreignLiteral) ?? []).some((found) => found.includes('?'))
+  if (conn.flavour !== 'mysql' || !isSuspect(text)) return
+  // At once: others may use the session too.
+  const [, shown] = await conn.pipeline([
+    'SET character_set_results=NULL',
+    `SHOW CREATE TABLE ${quoteQualified(schema, table)}`,
+    'SET character_set_results=utf8mb4',
+  ])
+  const bytes = shown?.kind === 'rows' ? (shown.rows[0]?.[1]?.toString('latin1') ?? '') : ''
+  const found = bytes.replace(comment, '').match(foreignLiteral) ?? []
+  if (!found.some((one) => /[\x80-\xff]/.test(one))) return
+  const element = parseTableDefinition(text).elements.find((one) => isSuspect(one.text))?.text ?? ''
+  throw moveErrors.lettersNotTold({ table, element: element.trim().slice(0, 120) })
 }
 
 function mayHaveLost({ generated, text }: ColumnElement, { flavour }: Connection): boolean {
