@@ -284,9 +284,9 @@ export const moveErrors = defineErrors('MOVE', {
   lettersNotTold: {
     number: 43,
     class: 'user',
-    what: 'table {table} has an expression with letters that its server does not tell: {element}',
-    why: 'SHOW CREATE TABLE prints ? for each byte of a letter of four bytes (an emoji, say), or of one beyond ASCII that a client in another charset wrote, in an expression: a target made by that text would make other values, or let other rows pass',
-    fix: "write the letter by its bytes in the source's expression, as in CONVERT(UNHEX('F09F9880') USING utf8mb4), by ALTER TABLE (one of no more than three bytes: write it as it is, behind SET NAMES utf8mb4); or leave the table out",
+    what: 'table {table} has an expression or a default with letters or bytes that its server does not tell: {element}',
+    why: 'SHOW CREATE TABLE prints ? for each byte of a letter of four bytes (an emoji, say), or of one beyond ASCII that a client in another charset wrote, in an expression; MariaDB prints bytes of a binary default as they are: a target made by that text would make other values, or let other rows pass',
+    fix: "write the letter by its bytes in the source's expression, as in CONVERT(UNHEX('F09F9880') USING utf8mb4), by ALTER TABLE (one of no more than three bytes: write it as it is, behind SET NAMES utf8mb4), bytes as in DEFAULT (UNHEX('FFE9')); or leave the table out",
   },
   keyOfPeriod: {
     number: 44,

@@ -128,6 +128,21 @@ for (const flavour of flavours()) {
         assert.equal(await source.value('SELECT g FROM t.latin11'), 'éx')
       })
 
+    if (flavour === 'mariadb')
+      test('promise 3: so is one with bytes for a default', async () => {
+        for (const [table, made] of [
+          ['bytes0', "VARBINARY(9) DEFAULT x'FFE9'"],
+          ['bytes1', "VARBINARY(9) DEFAULT (x'FFE9')"],
+        ] as const) {
+          await source.query(`CREATE TABLE s.${table} (id INT PRIMARY KEY, b ${made})`)
+          await assert.rejects(make(table), { code: 'SW-MOVE-043' })
+          await source.query(`ALTER TABLE s.${table} MODIFY b VARBINARY(9) DEFAULT (UNHEX('FFE9')) COMMENT '\ufffd'`)
+          assert.deepEqual(await make(table), [table])
+          await source.query(`INSERT INTO t.${table} (id) VALUES (1)`)
+          assert.equal(await source.value(`SELECT HEX(b) FROM t.${table}`), 'FFE9')
+        }
+      })
+
     test('a ? that is one costs nothing', async () => {
       await source.query("CREATE TABLE s.r (id INT PRIMARY KEY, g VARCHAR(20) AS (CONCAT(id, '?')), e ENUM('?'), CHECK (g REGEXP '^.+?$'))")
       assert.deepEqual(await make('r'), ['r'])

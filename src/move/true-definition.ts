@@ -20,6 +20,8 @@ const literalDefault = /( DEFAULT )('(?:[^'\\]|\\.|'')*')/is
 const comment = / COMMENT '(?:[^'\\]|\\.|'')*'/gis
 /** A letter of four bytes in an expression of MySQL's. */
 const lostBytes = /\?{4}/
+/** In place of bytes that are no UTF-8. */
+const unread = '\ufffd'
 /** A literal in a charset of its own. */
 const foreignLiteral = /_(?!utf8|binary)[a-z0-9]+'(?:[^'\\]|\\.|'')*'/gs
 /** Of which servers' own texts (information_schema, SHOW CREATE TABLE) know nothing. */
@@ -31,6 +33,11 @@ let probes = 0
 /** The text by which a table like it can be made. Errors: SW-MOVE-043 a part of it can not be told; of the server. */
 export async function trueDefinition(conn: Connection, schema: string, table: string): Promise<string> {
   const text = await showCreateTable(conn, schema, table)
+  // MariaDB prints bytes of a default (x'FFE9') as they are, which is no text.
+  const broken = text.includes(unread)
+    ? parseTableDefinition(text).elements.find((one) => one.text.replace(comment, '').includes(unread))
+    : undefined
+  if (broken !== undefined) throw moveErrors.lettersNotTold({ table, element: broken.text.trim().slice(0, 120) })
   if (!text.includes('?')) return text
   const [untold] = untoldExpressions(conn.flavour, [{ name: table, createSql: text }])
   if (untold !== undefined) throw untold
