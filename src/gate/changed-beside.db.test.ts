@@ -143,6 +143,31 @@ for (const flavour of flavours()) {
       await c.query('DELETE FROM c')
     })
 
+    test('promise 10: of copies of a reference table a write is warned of as of one', async () => {
+      const { one, c, alike } = beside
+      for (const sql of [
+        "INSERT INTO c VALUES (1, 'a'), (2, 'b')",
+        // MySQL warns of VALUES().
+        "INSERT INTO c VALUES (1, 'd') ON DUPLICATE KEY UPDATE v = VALUES(v)",
+        "INSERT INTO c VALUES (2, 'd'), (3, 'e') ON DUPLICATE KEY UPDATE v = VALUES(v)",
+        "INSERT IGNORE INTO c VALUES (1, 'a'), (4, 'f')",
+        'INSERT IGNORE INTO c SELECT id, s FROM t WHERE id < 7',
+        'INSERT INTO c SELECT id, s FROM t WHERE id < 9 ON DUPLICATE KEY UPDATE v = VALUES(v)',
+        "UPDATE IGNORE c SET v = CONCAT(v, CAST('1x' AS SIGNED)) WHERE code < 4",
+        'DELETE FROM c WHERE code < 3',
+      ]) {
+        const said: unknown[] = []
+        for (const on of [one, c]) {
+          const result = await on.query(sql)
+          const shown = (await beside.answer(on, 'SHOW WARNINGS')).map((text) => text.replaceAll(/`\w+`\.`c`/g, 'c'))
+          said.push([result.kind === 'ok' ? [result.affectedRows, result.warnings, result.info] : result, shown])
+        }
+        assert.deepEqual(said[1], said[0], sql)
+      }
+      await alike('SELECT * FROM c ORDER BY code')
+      for (const on of [one, c]) await on.query('DELETE FROM c')
+    })
+
     test('promise 10: a column that a server finds in two tables is refused in ON DUPLICATE KEY UPDATE', async () => {
       const { alike, code, one } = beside
       const into = 'INSERT INTO o (id, n) SELECT id, 7 FROM o ON DUPLICATE KEY UPDATE'

@@ -204,6 +204,7 @@ export class Scatter {
     const instant = instantOf(this.#runner.settings, this.#core.clocks, concerned)
     const results: OkResult[] = []
     const listed: Warning[][] = []
+    let teller: ShardView | undefined
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
     try {
@@ -222,8 +223,10 @@ export class Scatter {
           const result = await performed(part, branch.backend, ahead)
           branch.wrote = true
           branch.open = branch.backend.connection.inTransaction
-          if (result.kind === 'ok') results.push(result)
-          if (result.warnings > 0) listed.push(await warningsOf(branch.backend.connection))
+          // Of copies one is warned of: each says the same.
+          const warnings = copies && part.shard !== (teller ??= part.shard) ? 0 : result.warnings
+          if (result.kind === 'ok') results.push({ ...result, warnings })
+          if (warnings > 0) listed.push(await warningsOf(branch.backend.connection))
         } finally {
           this.#running.delete(mark)
         }
