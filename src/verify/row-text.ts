@@ -93,10 +93,11 @@ function floatValue(definition: ColumnDefinition): string {
 /**
  * As a part of a text. There MySQL prints what was computed with at most 22 characters: of -1.0000000000000002e-10 it leaves -1e-10, and of a third of all doubles the last digit (*tried*, 9.7). A column itself it prints
  * whole, but a FLOAT with six digits; as a double that one has more digits than tell it from others, also when some are left out.
+ * Nor is DOUBLE(10,2) printed itself: one that was a DOUBLE keeps all digits (an instant ALTER), and prints two.
  */
 function floatInText(definition: ColumnDefinition): string {
   const name = quoteIdentifier(definition.name)
-  return definition.dataType === 'double' ? `IF(${name}=0,'0',${name})` : floatValue(definition)
+  return /^double(?! ?\()/i.test(definition.columnType) ? `IF(${name}=0,'0',${name})` : floatValue(definition)
 }
 
 /** `mixed`: the row has strings of several collations, which the server would convert into one another, or refuse (1271, *tried* on

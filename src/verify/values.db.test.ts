@@ -231,16 +231,20 @@ for (const flavour of flavours()) {
     const floats = doubles.map((value) => Math.fround(value)).filter((value) => value !== 0 && Number.isFinite(value))
     const rows = doubles.map((value, id) => `(${id}, ${value.toExponential()}, ${floats[id]?.toExponential() ?? 'NULL'})`)
     await world.s.query(`INSERT INTO ${schema}.numbers VALUES ${rows.join(', ')}`)
-    const columns = (await readTableDefinitions(world.s, schema)).get('numbers')!
+    // An instant ALTER leaves what a column holds, though it prints no more of it.
+    await world.s.query(`CREATE TABLE ${schema}.narrowed (id INT NOT NULL PRIMARY KEY, m DOUBLE)`)
+    await world.s.query(`INSERT INTO ${schema}.narrowed VALUES (1, 1.23456789), (2, 1.23)`)
+    await world.s.query(`ALTER TABLE ${schema}.narrowed MODIFY m DOUBLE(10,2), ALGORITHM=INSTANT`)
+    const definitions = await readTableDefinitions(world.s, schema)
     const reader = await connect({ ...world.source.config, database: schema, charset: 'binary' })
-    const digestsOf = async (name: string): Promise<number> => {
-      const own = columns.filter((definition) => definition.name === name)
+    const digestsOf = async (name: string, table = 'numbers'): Promise<number> => {
+      const own = definitions.get(table)!.filter((definition) => definition.name === name)
       const digest = rowDigest(own.map((definition) => ({ definition, nullable: true, wide: false, digested: false })))
-      return Number((await reader.all(`SELECT COUNT(DISTINCT ${digest}) AS n FROM numbers WHERE ${name} IS NOT NULL`))[0]!.n!.toString())
+      return Number((await reader.all(`SELECT COUNT(DISTINCT ${digest}) AS n FROM ${table} WHERE ${name} IS NOT NULL`))[0]!.n!.toString())
     }
-    const found = { d: await digestsOf('d'), f: await digestsOf('f') }
+    const found = { d: await digestsOf('d'), f: await digestsOf('f'), m: await digestsOf('m', 'narrowed') }
     reader.destroy()
-    assert.deepEqual(found, { d: new Set(doubles).size, f: new Set(floats).size })
+    assert.deepEqual(found, { d: new Set(doubles).size, f: new Set(floats).size, m: 2 })
 
     await world.start()
     assert.deepEqual(counts(await world.vdiff(), 'numbers'), none)
