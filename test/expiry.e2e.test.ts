@@ -117,7 +117,7 @@ describe('rows that expire', { concurrency: 2 }, () => {
   })
 
   test('promise 5: pin+wait: what the topic still holds is read at once, the rest is waited for', async () => {
-    await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 30_000 })
+    await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 120_000 })
     await world.fleet()
     world.runFleets()
     world.produce(everyMs)

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { mayGiveId } from './insert-id.ts'
+import { mayGiveId, namedId } from './insert-id.ts'
 
 const may = (text: string, id: bigint, sent = text): boolean => mayGiveId(Buffer.from(text), Buffer.from(sent), id)
 
@@ -24,6 +24,13 @@ test('an id that stands nowhere among plain values was drawn; of all else the se
     `INSERT INTO t (n) VALUES ${Array.from({ length: 4000 }, () => '(1)').join(', ')}`,
   ])
     assert.equal(may(asked, 700_001n), true, asked.slice(0, 80))
+})
+
+test('of several rows that were all there already no id is named, in every language of servers', () => {
+  for (const words of ['Records: 2  Duplicates: 2  Warnings: 0', 'Datensätze: 2  Duplikate: 2  Warnungen: 0'])
+    assert.deepEqual(namedId('several', 5n, { affectedRows: 2n, insertId: 0n, info: words }, 9n), { insertId: 0n, last: 9n }, words)
+  const some = { affectedRows: 3n, insertId: 0n, info: 'Datensätze: 2  Duplikate: 1  Warnungen: 0' }
+  assert.deepEqual(namedId('several', 5n, some, 9n), { insertId: 5n, last: 5n })
 })
 
 test('what inserts nothing gives no id', () => {

@@ -11,6 +11,7 @@ import type { Result } from '../mysql/connection.ts'
 import { HEADER_BYTES } from '../wire/frames.ts'
 import type { InsertPlan } from './plan/plan.ts'
 import type { Request } from './request.ts'
+import { numbersOf } from './scatter-summary.ts'
 
 export type ShardSays = { readonly affectedRows: bigint; readonly insertId: bigint; readonly info: string }
 
@@ -21,7 +22,8 @@ export function namedId(
   { affectedRows, insertId, info }: ShardSays,
   last: bigint,
 ): { insertId: bigint; last: bigint } {
-  if (affectedRows === 0n || (met === 'several' && /^Records: (\d+)  Duplicates: \1 /.test(info))) return { insertId: 0n, last }
+  const said = met === 'several' ? numbersOf(info) : null
+  if (affectedRows === 0n || (said !== null && said[0] === said[1])) return { insertId: 0n, last }
   if (met === 'asked' && insertId !== 0n) return { insertId: affectedRows > 1n ? insertId : 0n, last }
   if (firstId === null || (met === 'told' && insertId !== firstId)) return { insertId, last }
   return { insertId: firstId, last: firstId }

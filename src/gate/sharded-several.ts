@@ -337,7 +337,7 @@ function severalInSingleMode(keyspace: KeyspaceView, parts: readonly { shard: Sh
 
 function perCopy(sum: WriteSummary, copies: number): WriteSummary {
   const info = sum.info.replace(
-    /^(Records: )(\d+)(  Duplicates: )(\d+)/,
+    /^(\D+)(\d+)(\D+)(\d+)/,
     (_, a: string, n: string, b: string, d: string) => `${a}${Number(n) / copies}${b}${Number(d) / copies}`,
   )
   return { ...sum, affectedRows: sum.affectedRows / BigInt(copies), info }

@@ -93,7 +93,11 @@ export async function readSourceTables(
     sizes.set(row.name ?? '', { rows: Number(row.row_count ?? 0), bytes: Number(row.bytes ?? 0), average: Number(row.average ?? 0) })
 
   // Once for all tables: with hundreds of small ones, questions about each would take longer than copying them.
-  const columns = await readTableDefinitions(conn, schema)
+  const columns = await readTableDefinitions(
+    conn,
+    schema,
+    tables.map(({ name }) => name),
+  )
   const keys = await usableKeys(conn, schema)
   const found: SourceTable[] = []
   for (const table of tables) {

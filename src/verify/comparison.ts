@@ -95,7 +95,7 @@ async function definitionsOf(conn: Connection, schema: string, compared: Readonl
   )
   const stored = new Set(rows.map(({ t, c }) => `${t}.${c}`))
   const definitions: Map<string, (ComparedColumn & { stored: boolean })[]> = new Map()
-  for (const [table, columns] of await readTableDefinitions(conn, schema)) {
+  for (const [table, columns] of await readTableDefinitions(conn, schema, compared)) {
     const plain = await plainDocuments(conn, schema, table, compared.has(table) ? columns : [])
     definitions.set(
       table,

@@ -171,7 +171,12 @@ export const foundMutations: readonly Mutation[] = [
   {
     rule: '1.12 nor is its sql_mode, where tables and views are made',
     file: 'src/change/servers.ts',
-    edits: [['await connect({ ...options, sessionSql })', 'await connect({ ...options, sessionSql: sessionSql.slice(1) })']],
+    edits: [
+      [
+        "await connect({ ...options, charset: 'utf8mb4', sessionSql })",
+        "await connect({ ...options, charset: 'utf8mb4', sessionSql: sessionSql.slice(1) })",
+      ],
+    ],
     test: 'src/change/server-modes.db.test.ts',
     name: '1.12 on ${flavour}: tables, their keys and views are made as they are on the source, whatever sql_mode servers have of their own',
     fails: /./,

@@ -72,10 +72,11 @@ export function lackingFindings(table: string, lacking: readonly LackingRecords[
 
 export type Definitions = ReadonlyMap<string, ReadonlyMap<string, readonly ColumnDefinition[]>>
 
-export async function readAllDefinitions(snapshots: Snapshots): Promise<Definitions> {
+export async function readAllDefinitions(snapshots: Snapshots, tables: readonly { readonly table: string }[]): Promise<Definitions> {
+  const names = tables.map(({ table }) => table)
   const found = new Map<string, ReadonlyMap<string, readonly ColumnDefinition[]>>()
   for (const shard of [...snapshots.old, ...snapshots.new])
-    found.set(shard.ref.uid, await readTableDefinitions(shard.connection, shard.ref.schema))
+    found.set(shard.ref.uid, await readTableDefinitions(shard.connection, shard.ref.schema, names))
   return found
 }
 

@@ -26,7 +26,7 @@ export async function judgeSketches(world: LadderWorld): Promise<Judged> {
   const tables = tablesOf(world).filter((table) => table.bucket !== null && sketchColumns(table).length > 0)
   if (tables.length === 0) return judged('pass', 'no table has sketches', { tables: 0 })
   return withSnapshots(world, async (snapshots) => {
-    const definitions = await readAllDefinitions(snapshots)
+    const definitions = await readAllDefinitions(snapshots, tables)
     const findings: LadderFinding[] = []
     const empty: string[] = []
     let buckets = 0

@@ -30,7 +30,7 @@ async function judgeTables(world: LadderWorld, concerns: (table: TableDefinition
   const tables = tablesOf(world).filter(concerns)
   if (tables.length === 0) return judged('pass', rung === 'L2' ? 'no table has rows 1:1' : 'no table has buckets', { tables: 0 })
   return withSnapshots(world, async (snapshots) => {
-    const definitions = await readAllDefinitions(snapshots)
+    const definitions = await readAllDefinitions(snapshots, tables)
     const findings: LadderFinding[] = []
     const empty: string[] = []
     let buckets = 0
