@@ -168,6 +168,30 @@ for (const flavour of flavours()) {
       for (const on of [one, c]) await on.query('DELETE FROM c')
     })
 
+    test('promise 10: INSERT … SELECT from the table itself stores the digits that its rows are kept with meanwhile, from another one all of them', async () => {
+      const { c, one, answer } = beside
+      for (const select of [
+        'SELECT id + 100, (n + 1) / 7 FROM t WHERE id < 9',
+        '(SELECT id + 150, (n + 1) / 7 FROM t WHERE id < 9)',
+        'WITH few AS (SELECT id, n FROM t WHERE id < 9) SELECT id + 170, (n + 1) / 7 FROM few',
+        'SELECT SQL_SMALL_RESULT id + 180, (n + 1) / 7 FROM t WHERE id < 9 ORDER BY id LIMIT 3',
+        'SELECT DISTINCT id + 200, (n + 1) / 7 FROM t WHERE id < 9',
+        'SELECT o.id + 300, o.n / 7 FROM o WHERE id IN (SELECT id FROM t)',
+        'SELECT o.id + 400, o.n / 7 FROM o',
+        'SELECT id + 500, (SELECT AVG(n) / 7 FROM o) FROM t WHERE id < 9',
+        'SELECT id + 600, n / 7 FROM o UNION ALL SELECT id + 620, (n + 1) / 7 FROM t WHERE id < 9',
+        'SELECT MAX(id) + 700, AVG(n) / 7 FROM t WHERE id < 9 GROUP BY m',
+      ]) {
+        const stored = 'SELECT id, s FROM t WHERE id > 100 ORDER BY id'
+        const said: unknown[] = []
+        for (const on of [c, one]) {
+          said.push(await codeOf(on, `INSERT INTO t (id, s) ${select}`), await answer(on, stored))
+          await on.query('DELETE FROM t WHERE id > 100')
+        }
+        assert.deepEqual(said.slice(0, 2), said.slice(2), select)
+      }
+    })
+
     test('promise 10: a column that a server finds in two tables is refused in ON DUPLICATE KEY UPDATE', async () => {
       const { alike, code, one } = beside
       const into = 'INSERT INTO o (id, n) SELECT id, 7 FROM o ON DUPLICATE KEY UPDATE'

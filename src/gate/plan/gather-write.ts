@@ -8,7 +8,7 @@
  * What is read for a write is read under lock, FOR UPDATE what will change and LOCK IN SHARE MODE the rest, as one server does. No temporary table is made on a connection
  * that writes: a transaction that made one is logged whole even when it, or a part of it, is rolled back.
  */
-import type { Assignment, Delete, Expr, Insert, Select, Update } from '../../sql/ast.ts'
+import type { Assignment, Delete, Expr, Insert, Query, Select, Update } from '../../sql/ast.ts'
 import { quoteIdentifier } from '../../sql/quote.ts'
 import { walkExpr } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
@@ -254,7 +254,14 @@ export function gatherInsert(
   const { edits } = analysis
   return {
     steps: gathered.steps,
-    text: query === null ? valuesOf(insert, gathered.edits) : compileSpan(query.span, gathered.edits),
+    text:
+      query === null
+        ? valuesOf(insert, gathered.edits)
+        : rowsOf(
+            query,
+            others.some(({ name, keyspace }) => name === target.name && keyspace === target.keyspace),
+            gathered.edits,
+          ),
     refusal,
     alone: computesOfParametersAlone(insert),
     use: {
@@ -271,6 +278,14 @@ export function gatherInsert(
       lookups,
     },
   }
+}
+
+/** @param buffered the target is read, too: a server keeps all rows before it inserts one, as what they show (MariaDB: a quotient with the digits of its type, not all that it was computed to) */
+function rowsOf(query: Query, buffered: boolean, edits: readonly PlanEdit[]): Piece[] {
+  const { from, to } = query.span
+  if (!buffered || query.kind !== 'select') return compileSpan(query.span, edits)
+  const items = query.itemsSpan.from
+  return [...compileSpan({ from, to: items }, edits), text(' SQL_BUFFER_RESULT '), ...compileSpan({ from: items, to }, edits)]
 }
 
 /** Of VALUES or SET, for a table with the columns that are given. */
