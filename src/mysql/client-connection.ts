@@ -153,7 +153,6 @@ export class ClientConnection implements Connection, Owner {
     const settled = await this.pipelineSettled(sqls)
     return settled.map((answer) => {
       if (answer.status === 'rejected') throw answer.reason
-      this.lastInsertId = 0n
       return answer.value
     })
   }
@@ -235,6 +234,7 @@ export class ClientConnection implements Connection, Owner {
     const answered = this.#results(frameCommand(com.resetConnection, EMPTY))
     const [answer] = await Promise.allSettled([answered, this.setUpAfterReset()])
     if (answer.status === 'rejected') throw answer.reason
+    this.lastInsertId = 0n
   }
 
   /** MySQL forgets the handshake's charset at a reset (MariaDB keeps it). */

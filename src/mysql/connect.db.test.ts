@@ -196,6 +196,25 @@ for (const flavour of flavours()) {
       }
     })
 
+    test('what LAST_INSERT_ID() is, is known after connecting and a reset, and not once an id was named or a statement refused, whatever comes then', async () => {
+      await using c = await connect(options())
+      await c.query('CREATE TABLE ids (id INT AUTO_INCREMENT PRIMARY KEY, n INT)')
+      assert.equal(c.lastInsertId, 0n)
+      for (const [sql, code] of [
+        ['INSERT INTO ids (n) VALUES (1)', null],
+        ['INSERT INTO nowhere VALUES (1)', errno.noSuchTable],
+      ] as const) {
+        const told = await c.query(sql).catch((error: unknown) => error)
+        assert.equal(isServerError(told) ? told.errno : null, code)
+        assert.equal(c.lastInsertId, null, sql)
+        await c.pipeline(['SELECT 1', 'SET @x = 1'])
+        assert.equal(c.lastInsertId, null, `${sql}, and others behind it`)
+        await c.reset()
+        assert.equal(c.lastInsertId, 0n)
+        assert.equal(await c.value('SELECT LAST_INSERT_ID()'), '0')
+      }
+    })
+
     test('reset clears the session and keeps charset and session settings', async () => {
       await using c = await connect(options({ sessionSql: ["SET time_zone='+03:00'"] }))
       await c.query('SET @x = 5, SESSION lock_wait_timeout = 7')
