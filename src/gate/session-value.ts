@@ -4,7 +4,6 @@
  */
 import type { Result } from '../mysql/connection.ts'
 import { Kind, type Lexed, tokenEnd, tokenKind, tokenStart } from '../sql/lexer.ts'
-
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
 import { walkExpr } from '../sql/walk.ts'
@@ -142,5 +141,6 @@ function hidesDigits(lexed: Lexed, variables: ReadonlyMap<string, Value>): boole
     })
   return hides
 }
+
 const comparison = /^[<>=!]+$/
 const cut = new Set(['ROUND', 'TRUNCATE', 'CAST', 'CONVERT', 'FORMAT'])

@@ -11,6 +11,7 @@ import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { errno, isServerError } from '../mysql/errors.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
+import { switchForeignKeyChecks } from '../mysql/foreign-key-checks.ts'
 import { fenceTriggerPrefix } from '../mysql/table-info.ts'
 import { quoteIdentifier, quoteQualified, quoteString } from '../sql/quote.ts'
 import { parseTableDefinition, printTableDefinition, type KeyElement, type TableDefinition } from '../sql/table-definition.ts'
@@ -56,8 +57,7 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
   const made: string[] = []
   const referenced = await referencedTables(source.conn, source.schema)
   // Tables come in the order of their names, not of their foreign keys.
-  const checked = await target.conn.value('SELECT @@SESSION.foreign_key_checks')
-  await target.conn.query('SET SESSION foreign_key_checks=0')
+  const setBack = await switchForeignKeyChecks(target.conn, 0)
   for (const table of options.tables) {
     if (existing.has(table)) continue
     const text = await trueDefinition(source.conn, source.schema, table)
@@ -78,7 +78,7 @@ export async function createTargetTables(options: SchemaCopyOptions): Promise<st
       if (!isServerError(error, errno.tableExists)) throw error
     }
   }
-  await target.conn.query(`SET SESSION foreign_key_checks=${checked === '0' ? 0 : 1}`)
+  await setBack()
   return made
 }
 
@@ -107,8 +107,7 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
   // One that was dropped is made anew.
   const there = new Set(await tableNames(target.conn, target.schema))
   const referenced = await referencedTables(source.conn, source.schema)
-  const checked = await target.conn.value('SELECT @@SESSION.foreign_key_checks')
-  await target.conn.query('SET SESSION foreign_key_checks=0')
+  const setBack = await switchForeignKeyChecks(target.conn, 0)
   for (const table of options.tables) {
     const note = notes.get(table)
     if (note === undefined || !there.has(table)) continue
@@ -138,7 +137,7 @@ export async function renewUnusedTables(options: SchemaCopyOptions): Promise<voi
     }
     await noteMadeOf(options, table, now)
   }
-  await target.conn.query(`SET SESSION foreign_key_checks=${checked === '0' ? 0 : 1}`)
+  await setBack()
 }
 
 /** No ALTER of ours is about the others, nor about options, which servers of another flavour print otherwise. */

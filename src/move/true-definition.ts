@@ -37,7 +37,7 @@ export async function trueDefinition(conn: Connection, schema: string, table: st
   const broken = text.includes(unread)
     ? parseTableDefinition(text).elements.find((one) => one.text.replace(comment, '').includes(unread))
     : undefined
-  if (broken !== undefined) throw moveErrors.lettersNotTold({ table, element: broken.text.trim().slice(0, 120) })
+  if (broken !== undefined) throw lettersNotTold(table, broken.text)
   if (!text.includes('?')) return text
   const [untold] = untoldExpressions(conn.flavour, [{ name: table, createSql: text }])
   if (untold !== undefined) throw untold
@@ -75,7 +75,11 @@ async function refuseForeignLetters(conn: Connection, schema: string, table: str
   const found = bytes.replace(comment, '').match(foreignLiteral) ?? []
   if (!found.some((one) => /[\x80-\xff]/.test(one))) return
   const element = parseTableDefinition(text).elements.find((one) => isSuspect(one.text))?.text ?? ''
-  throw moveErrors.lettersNotTold({ table, element: element.trim().slice(0, 120) })
+  throw lettersNotTold(table, element)
+}
+
+function lettersNotTold(table: string, element: string): SwError {
+  return moveErrors.lettersNotTold({ table, element: element.trim().slice(0, 120) })
 }
 
 function mayHaveLost({ generated, text }: ColumnElement, { flavour }: Connection): boolean {
@@ -125,7 +129,7 @@ export function untoldExpressions(
   return suspects.flatMap(({ name, createSql }) =>
     parseTableDefinition(createSql).elements.flatMap(({ text }) => {
       const said = text.replace(comment, '').replace(members, '$1$3').replace(literalDefault, '$1')
-      return lostBytes.test(said) ? [moveErrors.lettersNotTold({ table: name, element: said.trim().slice(0, 120) })] : []
+      return lostBytes.test(said) ? [lettersNotTold(name, said)] : []
     }),
   )
 }

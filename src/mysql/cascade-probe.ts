@@ -7,6 +7,7 @@
 import type { Connection } from './connection.ts'
 import { isServerError } from './errors.ts'
 import { flavourOf } from './flavour/flavour.ts'
+import { switchForeignKeyChecks } from './foreign-key-checks.ts'
 import { controlSchema } from './our-schema.ts'
 import { quoteString } from '../sql/quote.ts'
 
@@ -50,11 +51,10 @@ async function tryIt(connection: Connection): Promise<{ logs: boolean } | { why:
 async function tryIn(connection: Connection, schema: string): Promise<{ logs: boolean } | { why: string }> {
   const parent = `${schema}.cascade_parent`
   const child = `${schema}.cascade_child`
-  const checks = await connection.value('SELECT @@SESSION.foreign_key_checks')
   const drop = `DROP TABLE IF EXISTS ${child}, ${parent}`
   await connection.query(drop)
+  const setBack = await switchForeignKeyChecks(connection, 1)
   try {
-    await connection.query('SET SESSION foreign_key_checks=1')
     await connection.query(`CREATE TABLE ${parent} (id INT NOT NULL PRIMARY KEY) ENGINE=InnoDB`)
     await connection.query(
       `CREATE TABLE ${child} (id INT NOT NULL PRIMARY KEY, parent INT NOT NULL, FOREIGN KEY (parent) REFERENCES ${parent} (id) ON DELETE CASCADE) ENGINE=InnoDB`,
@@ -80,7 +80,7 @@ async function tryIn(connection: Connection, schema: string): Promise<{ logs: bo
     return rowsOf(parent) ? { logs: rowsOf(child) } : { why: 'its binlog does not show the row that was deleted' }
   } finally {
     if (connection.open) {
-      await connection.query(`SET SESSION foreign_key_checks=${checks === '0' ? 0 : 1}`)
+      await setBack()
       await connection.query(drop)
     }
   }
