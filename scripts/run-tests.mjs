@@ -64,12 +64,37 @@ const { atOnce = 1, atOnceMax = atOnce, idleShare = 0.25, settleMs = 1_000 } = p
 
 async function runFile(kind) {
   kind.running++
-  // The limit is each test's. A file whose process does not end, since something was left open, is ended too, and named; several may hang in it.
-  const signal = AbortSignal.timeout(3 * kind.timeoutMs)
+  const end = new AbortController()
   const next = kind.left.shift()
-  if (Array.isArray(next)) await tellSeveral(kind, next, signal)
-  else await tellOne(next, run({ files: [next], timeout: kind.timeoutMs, signal }))
+  // The limit is each test's. A file whose process does not end is ended too, and named: at three times the limit, for several may hang in it; one with a process of its
+  // own also once no test of it has run for a fifth of the limit, since something was left open then.
+  const limit = setTimeout(() => end.abort(), 3 * kind.timeoutMs)
+  const idle = whenIdle(kind.timeoutMs / 5, () => end.abort())
+  if (Array.isArray(next)) await tellSeveral(kind, next, end.signal)
+  else await tellOne(next, idle.watch(run({ files: [next], timeout: kind.timeoutMs, signal: end.signal })))
+  clearTimeout(limit)
+  idle.over()
   kind.running--
+}
+
+/** Calls `then` when tests have run, and none has for so long. */
+function whenIdle(ms, then) {
+  let running = 0
+  let timer
+  return {
+    async *watch(tests) {
+      for await (const event of tests) {
+        const { type } = event
+        if (type === 'test:dequeue') running++
+        else if (type === 'test:complete') running--
+        clearTimeout(timer)
+        // The file itself is the one.
+        if (running === 1 && type !== 'test:dequeue') timer = setTimeout(then, ms)
+        yield event
+      }
+    },
+    over: () => clearTimeout(timer),
+  }
 }
 
 const severalFiles = join(import.meta.dirname, 'several-files.mjs')
@@ -81,12 +106,8 @@ async function tellSeveral(kind, files, signal) {
   writeFileSync(at, files[0])
   const left = new Set(files)
   let error
-  for await (const event of run({
-    files: [severalFiles],
-    argv: [at, String(kind.timeoutMs / 5), ...files],
-    timeout: kind.timeoutMs,
-    signal,
-  })) {
+  const tests = run({ files: [severalFiles], argv: [at, String(kind.timeoutMs / 5), ...files], timeout: kind.timeoutMs, signal })
+  for await (const event of tests) {
     const { type, data } = event
     const isOutcome = type === 'test:pass' || type === 'test:fail'
     // Files are told of in their order, each behind its tests.

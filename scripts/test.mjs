@@ -55,7 +55,7 @@ const groups = [
     atOnce: 4,
     atOnceMax: Math.max(4, Math.min(8, Math.floor(freemem() / (2 * 1024 ** 3)))),
     kinds: [
-      { files: isEndToEnd, in: ['test'], atOnce: 2, timeoutMs: 900_000 },
+      { files: isEndToEnd, in: ['test'], atOnce: 2, timeoutMs: 300_000 },
       { files: hasOwnProcess, in: ['src', 'test'], atOnce: 8, timeoutMs: 300_000 },
       { files: (path) => hasServers(path) && !hasOwnProcess(path), in: ['src', 'test'], together: 8, atOnce: 8, timeoutMs: 300_000 },
     ],

@@ -8,7 +8,7 @@ import { test } from 'node:test'
 /** Runs a plan over files with these bodies; what was told of them, and what they traced. */
 async function ran(
   plan: (file: (name: string, body: string, beside?: string) => string) => object,
-): Promise<{ code: unknown; told: string; passed: number; failed: string[]; trace: string }> {
+): Promise<{ code: unknown; told: string; passed: number; failed: string[]; trace: string; tookMs: number }> {
   const dir = mkdtempSync(join(tmpdir(), 'sw-run-tests-'))
   try {
     const traced = join(dir, 'trace')
@@ -30,10 +30,12 @@ async function ran(
     const child = spawn(process.execPath, args, { env: { ...env, SHARDWRIGHT_TEST_TALLY: tally }, stdio: ['ignore', 'pipe', 'inherit'] })
     let told = ''
     child.stdout.setEncoding('utf8').on('data', (text: string) => (told += text))
+    const begunMs = performance.now()
     const code = await new Promise((done) => child.on('close', done))
+    const tookMs = performance.now() - begunMs
     const { passed, failedFiles } = JSON.parse(readFileSync(tally, 'utf8')) as { passed: number; failedFiles: string[] }
     const failed = failedFiles.map((name) => name.replace(/^.*\//, '')).toSorted()
-    return { code, told, passed, failed, trace: readFileSync(traced, 'utf8') }
+    return { code, told, passed, failed, trace: readFileSync(traced, 'utf8'), tookMs }
   } finally {
     rmSync(dir, { recursive: true, force: true })
   }
@@ -42,18 +44,21 @@ async function ran(
 const alone = "trace('('); await new Promise((done) => setTimeout(done, 50)); trace(')')"
 
 test('a test file that never ends is ended and named, and the results of all others stand; a kind has no more at once than it may', async () => {
-  const { code, told, passed, failed, trace } = await ran((file) => ({
+  const { code, told, passed, failed, trace, tookMs } = await ran((file) => ({
     atOnce: 3,
     kinds: [
       { files: [file('first', alone), file('second', alone), file('third', alone)], atOnce: 1, timeoutMs: 60_000 },
       { files: [file('fails', "throw new Error('seven')"), file('passes', '')], atOnce: 3, timeoutMs: 60_000 },
       // Ended at three times its limit, however little of it has run by then.
       { files: [file('hangs', 'setInterval(() => undefined, 1000); await new Promise(() => undefined)')], atOnce: 3, timeoutMs: 1_000 },
+      // Its tests are over: ended at a fifth of the limit.
+      { files: [file('open', 'setInterval(() => undefined, 1000)')], atOnce: 3, timeoutMs: 10_000 },
     ],
   }))
   assert.equal(code, 1, told)
-  assert.deepEqual(failed, ['fails.test.mjs', 'hangs.test.mjs'], told)
-  assert.equal(passed, 4, told)
+  assert.deepEqual(failed, ['fails.test.mjs', 'hangs.test.mjs', 'open.test.mjs'], told)
+  assert.ok(tookMs < 15_000, `${tookMs} ms`)
+  assert.equal(passed, 5, told)
   assert.equal(trace, '()()()')
 })
 

@@ -82,19 +82,24 @@ export class ReshardUnderTest {
   }
 
   /** Until every stream follows with fresh lag. */
-  untilFollowing(limitMs = 60_000): Promise<WorkflowView> {
-    return until(
-      'every stream to follow',
-      async () => {
-        const workflow = await this.show()
-        const failed = workflow.streams.find((stream) => stream.state === 'failed')
-        if (failed !== undefined) throw new Final(`stream ${failed.source}: ${failed.error?.code} ${failed.error?.what}`)
-        return workflow.streams.length > 0 && workflow.streams.every((s) => s.state === 'running' && (s.lag?.ageMs ?? Infinity) < 2000)
-          ? workflow
-          : null
-      },
-      limitMs,
-    )
+  async untilFollowing(limitMs = 60_000): Promise<WorkflowView> {
+    let last: WorkflowView['streams'] = []
+    try {
+      return await until(
+        'every stream to follow',
+        async () => {
+          const workflow = await this.show()
+          last = workflow.streams
+          const failed = last.find((stream) => stream.state === 'failed')
+          if (failed !== undefined) throw new Final(`stream ${failed.source}: ${failed.error?.code} ${failed.error?.what}`)
+          return last.length > 0 && last.every((s) => s.state === 'running' && (s.lag?.ageMs ?? Infinity) < 2000) ? workflow : null
+        },
+        limitMs,
+      )
+    } catch (error) {
+      if (error instanceof Final) throw error
+      throw new Error(`the streams were ${JSON.stringify(last)}`, { cause: error })
+    }
   }
 
   async vdiff(limitMs = 60_000): Promise<VdiffView> {
