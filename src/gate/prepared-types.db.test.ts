@@ -5,32 +5,8 @@ import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { columnType } from '../wire/column-types.ts'
-import { writeTextAsBinary } from '../wire/binary-values.ts'
-import { com } from '../wire/commands.ts'
-import { frame } from '../wire/frames.ts'
-import { Writer } from '../wire/writer.ts'
+import { double, execution, integer, text, type Param } from './testkit/execution.ts'
 import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
-
-/** A parameter as a client may send it; null: NULL. */
-type Param = { readonly type: number; readonly unsigned?: true; readonly text: string | null }
-
-function execution(id: number, params: readonly Param[]): Buffer {
-  const w = new Writer()
-  w.u8(com.stmtExecute).u32(id).u8(0).u32(1)
-  if (params.length === 0) return frame(w.take())
-  const bitmapAt = w.length
-  w.zeros((params.length + 7) >> 3).u8(1)
-  for (const [i, { type, unsigned, text }] of params.entries()) {
-    if (text === null) w.orAt(bitmapAt + (i >> 3), 1 << (i & 7))
-    w.u8(type).u8(unsigned === true ? 0x80 : 0)
-  }
-  for (const { type, text } of params)
-    if (text !== null) writeTextAsBinary(w, { type, flags: 0, decimals: 6, length: 0 }, Buffer.from(text))
-  return frame(w.take())
-}
-
-const integer = (value: number): Param => ({ type: columnType.longlong, text: String(value) })
-const double = (value: number): Param => ({ type: columnType.double, text: String(value) })
 
 const nulls = [columnType.tiny, columnType.longlong, columnType.double, columnType.newdecimal, columnType.datetime, columnType.time]
 const given: readonly Param[] = [
@@ -52,7 +28,6 @@ const given: readonly Param[] = [
   ...[...nulls, columnType.varString, columnType.blob, columnType.null].map((type): Param => ({ type, text: null })),
 ]
 
-const text = (value: string): Param => ({ type: columnType.varString, text: value })
 const stored: readonly Param[] = [
   ...given.filter(({ text: value }) => value !== null),
   text('5'),

@@ -14,6 +14,7 @@ import { com } from '../wire/commands.ts'
 import { frame, frameCommand } from '../wire/frames.ts'
 import type { Asked } from './asked-schemata.ts'
 import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
+import type { KeptTypes } from './kept-types.ts'
 import type { Passthrough } from './passthrough.ts'
 
 export type SessionStatement = {
@@ -38,6 +39,8 @@ export type SessionStatement = {
   types: Buffer | null
   /** The types of its first execution, as text. MySQL goes on with these whatever comes later: so a statement with others is another one on a shard. */
   bound: string
+  /** What later executions over shards go on with (kept-types.ts). */
+  readonly kept: KeptTypes
   /** `key` with `bound`: under which connections keep what is executed. */
   executionKey: string
   /** What its text was read under, and the settings that were last found to be alike in that. */

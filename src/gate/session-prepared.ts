@@ -146,6 +146,7 @@ export class PreparedStatements {
       paramCount: 0,
       types: null,
       bound: '',
+      kept: [],
       executionKey: (elsewhere?.sql ?? text).toString('latin1'),
       read: readUnder(text, this.#runner.settings),
       alike: this.#runner.settings.signature,

@@ -1,0 +1,88 @@
+/**
+ * MySQL goes on with the type that a parameter of a prepared statement had: text that comes after a number is taken for a number, after a time for a time, and integers after a
+ * DOUBLE for DOUBLEs (8.0.22 and later; seen in `kept-types.db.test.ts`). Parts of one statement run on connections that never saw the executions before it, so here the value
+ * is made what MySQL would make of it, and each shard sees that type alone. Of text that reads as more than one (`1.5` after an integer: 1 where no column says the type, else
+ * 1.5) or as none, and of a number after a time, nobody knows here what one server would make: it is refused. MariaDB takes each execution by itself.
+ */
+import { columnType } from '../wire/column-types.ts'
+import type { Param, ParamType } from '../wire/stmt-execute.ts'
+import { planErrors } from './plan/errors.ts'
+
+/** By parameter, what it goes on as; undefined: no number and no time came yet. */
+export type KeptTypes = (ParamType | undefined)[]
+
+type Kind = 'integer' | 'decimal' | 'double' | 'time' | 'text'
+
+function kindOf(type: number): Kind {
+  switch (type) {
+    case columnType.tiny:
+    case columnType.short:
+    case columnType.long:
+    case columnType.longlong:
+    case columnType.int24:
+    case columnType.year:
+    case columnType.bool:
+      return 'integer'
+    case columnType.decimal:
+    case columnType.newdecimal:
+      return 'decimal'
+    case columnType.float:
+    case columnType.double:
+      return 'double'
+    case columnType.timestamp:
+    case columnType.date:
+    case columnType.time:
+    case columnType.datetime:
+      return 'time'
+    default:
+      return 'text'
+  }
+}
+
+/**
+ * The parameters as MySQL takes them; the same ones where nothing changes. Remembers the types in `kept`.
+ *
+ * @throws SW-GATE-100 text of which it is not known what the server would make
+ */
+export function asKept(params: Param[], kept: KeptTypes): Param[] {
+  let out = params
+  for (const [i, param] of params.entries()) {
+    if (param.value === null) continue
+    const before = kept[i]
+    const now = before === undefined ? param : goesOn(param, before)
+    if (kindOf(now.type) !== 'text') kept[i] = { type: now.type, unsigned: now.unsigned }
+    if (now === param) continue
+    if (out === params) out = [...params]
+    out[i] = now
+  }
+  return out
+}
+
+const integerText = /^\d{1,18}$/
+const numberText = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})$/
+const timeText: Readonly<Record<number, RegExp>> = {
+  [columnType.time]: /^-?\d{2,3}:[0-5]\d:[0-5]\d(?:\.\d{1,6})?$/,
+  [columnType.date]: /^\d{4}-\d\d-\d\d$/,
+  [columnType.datetime]: /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/,
+  [columnType.timestamp]: /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/,
+}
+
+function goesOn(param: Param, before: ParamType): Param {
+  const [was, is] = [kindOf(before.type), kindOf(param.type)]
+  const { value } = param
+  if ((is === 'integer' || is === 'decimal') && was === 'double') return { type: columnType.double, unsigned: false, value: Number(value) }
+  if (is === 'integer' && was === 'decimal') return { type: before.type, unsigned: false, value: Buffer.from(String(value)) }
+  if (is === 'time' || (is !== 'text' && was !== 'time')) return param
+  const text = Buffer.isBuffer(value) ? value.toString('latin1') : String(value)
+  if (is === 'text') {
+    if (was === 'integer' && integerText.test(text)) return { type: columnType.longlong, unsigned: before.unsigned, value: BigInt(text) }
+    if (was === 'double' && numberText.test(text)) return { type: columnType.double, unsigned: false, value: Number(text) }
+    if (was === 'decimal' && numberText.test(text)) return { type: before.type, unsigned: false, value }
+    if (was === 'time' && timeText[before.type]?.test(text) === true) return { type: before.type, unsigned: false, value: text }
+  }
+  throw planErrors.refused({
+    construct: `a prepared statement's parameter that was a ${was === 'time' ? 'time' : 'number'} and is the ${is === 'text' ? 'text' : 'number'} '${text.slice(0, 40)}' now`,
+    reason: 'MySQL goes on with the type of the executions before, and takes this for one',
+    instead: 'give it the same type each time, or prepare the statement anew',
+  })
+}
