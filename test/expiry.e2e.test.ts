@@ -17,11 +17,11 @@ const partitionMs = 2000
 const everyMs = 125
 
 /** Rows in partitions of two seconds, from now on. */
-function expiring(): Shape {
+function expiring(definition = 'expiring-definition.ts'): Shape {
   const from = Math.ceil(Date.now() / partitionMs) * partitionMs
   const parts = [1, 2].map((n) => `PARTITION p${n} VALUES LESS THAN (${from + n * partitionMs})`).join(', ')
   const tables = dualwriteTables.map((ddl, i) => `${ddl} PARTITION BY RANGE (${i === 0 ? 'bucket' : 'at'}) (${parts})`)
-  return { definitionFile: join(import.meta.dirname, 'kit', 'expiring-definition.ts'), tables, purgeMs: 1000 }
+  return { definitionFile: join(import.meta.dirname, 'kit', definition), tables, purgeMs: 1000 }
 }
 
 /** Bounds of each shard's partitions, of both branches, in order. */
@@ -117,14 +117,14 @@ describe('rows that expire', { concurrency: 2 }, () => {
   })
 
   test('promise 5: pin+wait: what the topic still holds is read at once, the rest is waited for', async () => {
-    await using world = await DualWriteTestWorld.start('mariadb', { ...expiring(), topicKeepsMs: 120_000 })
+    await using world = await DualWriteTestWorld.start('mariadb', { ...expiring('expiring-later-definition.ts'), topicKeepsMs: 240_000 })
     await world.fleet()
     world.runFleets()
     world.produce(everyMs)
     await settled(world)
     await world.branch()
     // A topic that holds some seconds moves on while the same records are read twice for that check.
-    await world.create({ bootstrap: 'pin+wait', marginMs: 10_000, raiseRetention: false, allow: ['disk', 'deterministic'] })
+    await world.create({ bootstrap: 'pin+wait', marginMs: 40_000, raiseRetention: false, allow: ['disk', 'deterministic'] })
     const createdMs = Date.now()
     const c = await world.connect(world.gatePort, 'insights@wide')
     await until('rows of before it was made', async () => {
