@@ -7,6 +7,7 @@ import { frame } from '../wire/frames.ts'
 import { Writer } from '../wire/writer.ts'
 import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import type { Value } from '../sql/value.ts'
+import { gateErrors } from './errors.ts'
 import { literalOf } from './plan/render.ts'
 import { bindTypes, readExecution, type SessionStatement } from './prepared.ts'
 
@@ -71,6 +72,38 @@ function timeValue(type: number, text: string): Value {
 export function idParam(id: bigint): Param {
   return { type: columnType.longlong, unsigned: false, value: id }
 }
+
+/**
+ * What MySQL makes of a parameter that stands by itself in a SET: times have six digits of a second. What it makes of others than numbers within an expression depends on that.
+ *
+ * @throws SW-GATE-012
+ */
+export function setByMysql(lexed: Lexed, params: readonly Param[]): Value[] {
+  const word = (token: number): string => lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token))
+  const stands: ('alone' | 'cast' | 'computed')[] = []
+  for (let token = 0; token < lexed.count; token++) {
+    if (tokenKind(lexed, token) !== Kind.Parameter) continue
+    const next = token + 1 < lexed.count ? word(token + 1).toUpperCase() : ''
+    const isAlone = token > 0 && word(token - 1).endsWith('=') && ['', ',', ';'].includes(next)
+    stands.push(isAlone ? 'alone' : next === 'AS' ? 'cast' : 'computed')
+  }
+  return params.map((param, i) => {
+    const value = valueOf(param)
+    if (value.type !== 'text' && value.type !== 'binary') return value
+    const time = value.type === 'text' ? value.time : undefined
+    // CAST of a time has 31 digits of a second, or is NULL (9.7).
+    if (stands[i] === 'computed' || (stands[i] === 'cast' && time !== undefined))
+      throw gateErrors.notForwarded({
+        construct: 'a text or time as parameter within an expression of a prepared SET',
+        reason: 'MySQL takes it for what the expression around it needs',
+        fix: 'prepare SET @a = ?, and compute in the statement that uses @a',
+      })
+    return time !== undefined && time !== 'DATE' && !value.bytes.includes('.')
+      ? { ...value, bytes: Buffer.concat([value.bytes, sixDigits]) }
+      : value
+  })
+}
+const sixDigits = Buffer.from('.000000')
 
 /** The text with each `?` replaced by its value: for statements whose answers are put together at the gate. */
 export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null, values: readonly Value[]): Buffer {

@@ -25,7 +25,7 @@ import { classifyCached } from './passthrough-cache.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
-import { decodeParameters } from './parameters.ts'
+import { decodeParameters, inlineParameters, setByMysql, valueOf } from './parameters.ts'
 import { renamedPrepared, showsDatabase } from './schema-names.ts'
 import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
@@ -239,10 +239,7 @@ export class PreparedStatements {
     told(statement.shape)
     this.#requireReading(statement)
     const p = statement.passthrough
-    if (p === null || p.kind !== 'relay') {
-      // What the gate answers itself has no parameters.
-      return this.#query(statement.text)
-    }
+    if (p === null || p.kind !== 'relay') return this.#query(this.#asText(statement, payload))
     // Rights may have been withdrawn since it was prepared.
     if (this.#access.restricted)
       this.#access.judge(p, () => lexStatement(statement.text, modeOf(this.#runner.settings)), statement.keyspaceName)
@@ -308,6 +305,17 @@ export class PreparedStatements {
     }
     const answered = this.#runner.relay(request, signal)
     return marks === null ? answered : marks.after(answered)
+  }
+
+  /** What the gate answers itself, SET and its like: with its parameters in their places. */
+  #asText(statement: SessionStatement, payload: Buffer): Buffer {
+    const { text, paramCount, longData } = statement
+    if (paramCount === 0) return text
+    statement.longData = []
+    statement.longDataBytes = 0
+    const lexed = lexStatement(text, modeOf(this.#runner.settings))
+    const params = decodeParameters(payload, statement, longData)
+    return inlineParameters(lexed, null, this.#core.isMariadb ? params.map(valueOf) : setByMysql(lexed, params))
   }
 
   /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */
