@@ -24,6 +24,7 @@ import type { VindexValue } from '../keyspace/vindex.ts'
 import type { InsertPlan, Merge, Routed, RoutedPlan, RouteInputs, Slot } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { okFrame } from './replies.ts'
+import { refuseUnjudged } from './safe-updates.ts'
 import type { Runner } from './runner.ts'
 import { instantOf } from './instant.ts'
 import type { Scatter } from './scatter.ts'
@@ -239,6 +240,7 @@ export class SeveralShards {
     refuseSettingHints(inputs.lexed)
     const shards = keyspace.shards.map((shard) => ({ shard }))
     if (shards.length > 1) refuseEngine(plan)
+    refuseUnjudged(plan, gather, this.#runner.settings)
     this.#runner.figures.shards = shards.length
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.
