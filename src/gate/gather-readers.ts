@@ -82,7 +82,7 @@ export class Readers {
   }
 
   async #connect(shard: ShardView): Promise<Backend> {
-    const wanted = atInstant(this.#runner.settings.unlimited, this.#timestamp)
+    const wanted = atInstant(this.#runner.settings.own, this.#timestamp)
     if (this.#transaction !== null) {
       const branch = await this.#runner.openBranch(this.#transaction, shard, wanted)
       branch.statements++

@@ -134,7 +134,7 @@ export class GatherWrites {
   async #requireWhole({ job, on }: Context): Promise<void> {
     for (const { plan, shards } of job.steps) {
       for (const shard of shards) {
-        const { backend } = await this.#runner.openBranch(on, shard)
+        const { backend } = await this.#runner.openBranch(on, shard, this.#runner.settings.own)
         requireShape(plan, await backend.connection.query(`SHOW FULL COLUMNS FROM ${quoteIdentifier(plan.table)}`))
       }
     }

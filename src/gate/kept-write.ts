@@ -87,7 +87,7 @@ export class KeptWrite implements WriteHooks {
     const old: LookupEntry[] = []
     const made: LookupEntry[] = []
     for (const { shard, text } of reads) {
-      const branch = await this.#runner.openBranch(on, shard, atInstant(this.#runner.settings.unlimitedInUnicode, instant))
+      const branch = await this.#runner.openBranch(on, shard, atInstant(this.#runner.settings.ownInUnicode, instant))
       branch.statements++
       branch.locked = true
       const { connection } = branch.backend

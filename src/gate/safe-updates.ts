@@ -10,7 +10,7 @@ import type { SessionSettings } from './settings.ts'
 /** @throws SW-GATE-100 */
 export function refuseUnjudged({ tables }: RoutedPlan, { use }: GatherPlan, settings: SessionSettings): void {
   const isWriteOfChosen = use.kind === 'moved' || (use.kind !== 'read' && use.kind !== 'inserted' && tables.length > 1)
-  if (!isWriteOfChosen || !/^'?(1|on|true)'?$/i.test(settings.get('sql_safe_updates') ?? '0')) return
+  if (!isWriteOfChosen || !settings.isOn('sql_safe_updates')) return
   throw planErrors.refused({
     construct: `${use.kind === 'moved' ? 'an UPDATE of the shard key' : 'a write of several tables'} under sql_safe_updates`,
     reason: 'the gate finds its rows itself, and cannot see whether one server would find them by a key',

@@ -33,7 +33,7 @@ import { comparedIn } from './compared-constants.ts'
 import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
-import { atInstant, showingText } from './settings.ts'
+import { atInstant, showingText, withJoinLimit } from './settings.ts'
 import { shardName, type Branch, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 
@@ -71,7 +71,8 @@ export class Scatter {
     const { settings } = this.#runner
     const again = mayReadAgain(options, transaction)
     // A shard's part of groups must be whole; of rows, the first of each shard hold the first of all.
-    const own = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
+    const whole = merge.kind === 'aggregate' ? settings.unlimited : settings.signature
+    const own = withJoinLimit(whole, settings.joinLimit, parts.length)
     const bytes = settings.hidesText && merge.kind !== 'concat'
     const wanted = atInstant(bytes ? showingText(own) : own, options.timestamp)
     const leave =

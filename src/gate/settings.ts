@@ -10,6 +10,8 @@ import { noModes, type SqlModeDefault } from './sql-mode.ts'
 
 /** MySQL sets them to 0 by DEFAULT, whatever the global is: taken back so, the checks of whoever came next would be off. */
 const defaultIsOwn: ReadonlySet<string> = new Set(['foreign_key_checks', 'unique_checks'])
+/** The first sets the second, to whether it is DEFAULT. */
+const joinSettings: readonly string[] = ['max_join_size', 'sql_big_selects']
 
 export class SessionSettings {
   /** Variable name in lower case → its value as SQL text. `names` and `isolation`, `access` are ours (and `instant`, which is a statement's); user variables (kept-values.ts) stand with their @. */
@@ -33,18 +35,24 @@ export class SessionSettings {
     return this.#unlimited
   }
 
-  /** `unlimited`, with text in all of Unicode whatever the client wants of its answers: for rows that the gate itself reads. */
-  get unlimitedInUnicode(): string {
+  /** `unlimited`, and without the limit of what a SELECT may examine: for statements of the gate's own, of which the client knows nothing. */
+  get own(): string {
+    if (!joinSettings.some((name) => this.#values.has(name))) return this.#unlimited
+    return written([...parse(this.#unlimited)].filter(([name]) => !joinSettings.includes(name)))
+  }
+
+  /** `own`, with text in all of Unicode whatever the client wants of its answers: for rows that the gate itself reads. */
+  get ownInUnicode(): string {
     const names = this.#values.get('names')
-    if (!this.#values.has('character_set_results') && (names === undefined || /^['"`]?utf8mb4/i.test(names))) return this.#unlimited
-    const values = parse(this.#unlimited).set('character_set_results', 'utf8mb4')
+    if (!this.#values.has('character_set_results') && (names === undefined || /^['"`]?utf8mb4/i.test(names))) return this.own
+    const values = parse(this.own).set('character_set_results', 'utf8mb4')
     return written([...values].sort(([a], [b]) => (a < b ? -1 : 1)))
   }
 
   /** Without what forbids a scratch connection its temporary tables; its isolation is nobody's. */
   get scratch(): string {
-    if (!this.#values.has('access') && !this.#values.has('isolation')) return this.#unlimited
-    return written([...parse(this.#unlimited)].filter(([name]) => name !== 'access' && name !== 'isolation'))
+    if (!this.#values.has('access') && !this.#values.has('isolation')) return this.own
+    return written([...parse(this.own)].filter(([name]) => name !== 'access' && name !== 'isolation'))
   }
 
   /** How many rows a SELECT without LIMIT gives; null: all. */
@@ -53,8 +61,20 @@ export class SessionSettings {
     return value !== undefined && /^\d+$/.test(value) ? BigInt(value) : null
   }
 
+  /** How many rows a server may expect to examine for a SELECT; null: any number. */
+  get joinLimit(): bigint | null {
+    const value = this.#values.get('max_join_size')
+    if (value === undefined || this.isOn('sql_big_selects')) return null
+    return /^\d+$/.test(value) ? BigInt(value) : 0n
+  }
+
   get(name: string): string | undefined {
     return this.#values.get(name)
+  }
+
+  /** Of a switch that is off where it is not set. */
+  isOn(name: string): boolean {
+    return /^'?(1|on|true)'?$/i.test(this.#values.get(name) ?? '0')
   }
 
   get names(): readonly string[] {
@@ -88,6 +108,9 @@ export class SessionSettings {
   /** `sql` undefined or DEFAULT: as on a new connection. */
   set(name: string, sql: string | undefined): void {
     const isDefault = sql?.toUpperCase() === 'DEFAULT' && !defaultIsOwn.has(name)
+    if (name === 'max_join_size') this.#values.delete('sql_big_selects')
+    // Its DEFAULT is another value than what max_join_size makes of it.
+    if (name === 'sql_big_selects' && isDefault && this.#values.has('max_join_size')) return this.set(name, '1')
     if (sql === undefined || isDefault || (name === 'autocommit' && sql === '1')) this.#values.delete(name)
     else this.#values.set(name, name === 'optimizer_switch' ? switches(this.#values.get(name), sql) : sql)
     const listed = [...this.#values].sort(([a], [b]) => (a < b ? -1 : 1))
@@ -144,6 +167,12 @@ export function atInstant(signature: string, instant: string | null): string {
 export function withoutInstant(signature: string): string {
   if (!signature.includes('instant=')) return signature
   return written([...parse(signature)].filter(([name]) => name !== 'instant'))
+}
+
+/** As `n` shards have it that share a statement: all of them together examine what one server may. */
+export function withJoinLimit(signature: string, limit: bigint | null, n: number): string {
+  if (limit === null || n < 2) return signature
+  return written([...parse(signature).set('max_join_size', String(limit / BigInt(n)))])
 }
 
 function written(values: readonly (readonly [string, string])[]): string {
@@ -206,9 +235,14 @@ export function statementsBetween(from: string, to: string, bases: ReadonlyMap<s
     const value = wanted.get(name)
     if (value !== undefined && (anew || value !== old.get(name))) assignments.push(`${name}=${value}`)
   }
+  if (joinSettings.some((name) => old.get(name) !== wanted.get(name))) {
+    assignments.push(`max_join_size=${wanted.get('max_join_size') ?? unset('max_join_size', bases)}`)
+    const big = wanted.get('sql_big_selects')
+    if (big !== undefined) assignments.push(`sql_big_selects=${big}`)
+  }
   for (const name of new Set([...old.keys(), ...wanted.keys()])) {
     const value = wanted.get(name)
-    if (value === old.get(name) || name === 'names' || setByNames.includes(name)) continue
+    if (value === old.get(name) || name === 'names' || setByNames.includes(name) || joinSettings.includes(name)) continue
     if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
     else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
     else if (name === 'instant') assignments.push(`timestamp=${value ?? 'DEFAULT'}`)

@@ -24,6 +24,7 @@ import type { VindexValue } from '../keyspace/vindex.ts'
 import type { InsertPlan, Merge, Routed, RoutedPlan, RouteInputs, Slot } from './plan/plan.ts'
 import { Rendering, slotValue } from './plan/render.ts'
 import { okFrame } from './replies.ts'
+import { inPartsOfLimit, refuseExamined, refuseExaminedInParts } from './join-limit.ts'
 import { refuseUnjudged } from './safe-updates.ts'
 import type { Runner } from './runner.ts'
 import { instantOf } from './instant.ts'
@@ -94,6 +95,7 @@ export class SeveralShards {
       text: e.values.length === 0 ? text : inlineParameters(this.#context.lex(text), parameters, e.values),
     }))
     if (parts.length > 1) refuseEngine(plan)
+    refuseExaminedInParts(plan, parts.length, this.#runner.settings)
     const transaction = await this.#runner.currentTransaction()
     // Each shard has a copy of the whole: one tells what was done.
     const copies = plan.copies === true
@@ -118,7 +120,8 @@ export class SeveralShards {
         return this.#told(result, keyspace, transaction)
       } catch (error) {
         // What the columns are shows only in the answers: they are put together elsewhere then, from now on.
-        if (!isSwError(error, 'SW-GATE-130') || plan.scatter.kind !== 'allowed' || plan.scatter.otherwise == null) throw error
+        if (!isSwError(error, 'SW-GATE-130') || plan.scatter.kind !== 'allowed' || plan.scatter.otherwise == null)
+          throw inPartsOfLimit(error, parts.length)
         incomparable.add(plan)
         // The next time it is put together at once; this time what it calls was called.
         if (this.#context.mayHaveActed(plan, e.sql)) throw error
@@ -241,6 +244,7 @@ export class SeveralShards {
     const shards = keyspace.shards.map((shard) => ({ shard }))
     if (shards.length > 1) refuseEngine(plan)
     refuseUnjudged(plan, gather, this.#runner.settings)
+    refuseExamined(gather, plan, this.#runner.settings)
     this.#runner.figures.shards = shards.length
     const open = this.#runner.transaction !== null || !this.#runner.settings.autocommit
     // Texts are views of buffers that others may reuse: all are made before anything is waited for.

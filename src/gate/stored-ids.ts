@@ -101,7 +101,7 @@ export class StoredIds implements WriteHooks {
   async #firstOf(ids: readonly bigint[], shard: ShardView, on: Transaction): Promise<bigint | null> {
     const { insert, tables } = this.#plan
     const column = quoteIdentifier(insert?.sequence?.column ?? insert?.counted?.column ?? '')
-    const { backend } = await this.#runner.openBranch(on, shard)
+    const { backend } = await this.#runner.openBranch(on, shard, this.#runner.settings.own)
     const found = await backend.connection.value(
       `SELECT MIN(${column}) FROM ${quoteIdentifier(tables[0] ?? '')} WHERE ${column} IN (${ids.join()})`,
     )
