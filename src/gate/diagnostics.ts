@@ -5,15 +5,15 @@
 import type { Backend } from './backend.ts'
 import type { Passthrough } from './passthrough.ts'
 import type { Runner } from './runner.ts'
-import { warningsOf, type Warning } from './scatter-warnings.ts'
+import { nothingSaid, saidOn, type Said } from './scatter-warnings.ts'
 
 /** Keeps it in `connections.said` until the next statement. */
-export async function takeDiagnostics(runner: Runner): Promise<readonly (readonly (string | null)[])[]> {
+export async function takeDiagnostics(runner: Runner): Promise<Said> {
   const { connections } = runner
   if (connections.leaving) await connections.left()
   if (connections.said !== null) return connections.said
   const backend = ranLast(runner)
-  const said: Warning[] = backend === null || !backend.connection.open ? [] : await warningsOf(backend.connection)
+  const said = backend === null || !backend.connection.open ? nothingSaid : await saidOn(backend.connection, null)
   connections.said = said
   return said
 }
@@ -48,7 +48,7 @@ export async function leavingDiagnostics(runner: Runner, run: () => Promise<unkn
   const said = await takeDiagnostics(runner).catch(() => null)
   runner.warnings = 0
   await run()
-  const ownSaid = figures.failed || runner.warnings > 0 || (connections.said?.length ?? 0) > 0
+  const ownSaid = figures.failed || runner.warnings > 0 || (connections.said?.count ?? 0) > 0
   if (said !== null && !ownSaid) connections.said = said
 }
 

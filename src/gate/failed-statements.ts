@@ -10,6 +10,7 @@ import { isKilled, judgeLoss, judgeRefusal, kindAt, ranOutside, type Circumstanc
 import type { Relayer } from './relay.ts'
 import { HalfAnswered, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
+import { saidOf } from './scatter-warnings.ts'
 import { noteStatement, shardName, type Branch, type Transaction } from './transaction.ts'
 import type { ShardView } from './view.ts'
 import { rollbackBranch } from './xa-commit.ts'
@@ -65,7 +66,7 @@ export async function serverSaidNo(
       if (request.pins.length > 0) runner.connections.pin(backend, shard, request.pins)
       runner.transaction = null
       // Of the transaction's connection nobody can ask it any more.
-      if (transaction !== null) runner.connections.said = [['Error', String(end.errno), end.message]]
+      if (transaction !== null) runner.connections.said = saidOf([['Error', String(end.errno), end.message]])
       await transaction?.rollback()
       relayer.passOn(end)
       return null

@@ -30,7 +30,7 @@ import type { Scatter } from './scatter.ts'
 import { rowsOnce } from './part-stream.ts'
 import type { Executed, Part, ScatterResult } from './scatter-parts.ts'
 import { insertSummary, summary, withWarnings, type WriteSummary } from './scatter-summary.ts'
-import { nothingSaid, type Stored } from './scatter-warnings.ts'
+import { nothingStored, saidOf, type Stored } from './scatter-warnings.ts'
 import type { Transaction } from './transaction.ts'
 import type { Param } from '../wire/stmt-execute.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
@@ -75,7 +75,7 @@ export class GatherWrites {
     refuseSettings(this.#runner.settings)
     const held = this.#core.held.open()
     const cleanups: (() => Promise<void>)[] = [async () => held.close()]
-    const found: Found = { warnings: nothingSaid, firstId: null, lastId: null }
+    const found: Found = { warnings: nothingStored, firstId: null, lastId: null }
     const produce = async (on: Transaction): Promise<readonly Part[]> => {
       const context = { ...given, on, held }
       await this.#requireWritable(context, use.target.table)
@@ -123,7 +123,8 @@ export class GatherWrites {
       })
       if (result.kind !== 'done') return result
       const { connections } = this.#runner
-      connections.said = [...found.warnings.list, ...(connections.said ?? [])]
+      const list = [...found.warnings.list, ...(connections.said?.list ?? [])]
+      connections.said = saidOf(list.slice(0, found.warnings.listedMax), result.value.warnings)
       return { kind: 'done', value: { ...result.value, firstId: found.firstId } }
     } finally {
       for (const clean of cleanups) await clean()

@@ -11,6 +11,7 @@ import type { Core, SessionEntry } from './core.ts'
 import { limitedTo, takeDiagnostics } from './diagnostics.ts'
 import { gateErrors } from './errors.ts'
 import { countOfDiagnostics, databases, diagnosticRows, grants, localAnswer, processList } from './local.ts'
+import { nothingSaid } from './scatter-warnings.ts'
 import { openSnapshots } from './snapshots.ts'
 import { savepoint } from './savepoints.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
@@ -51,7 +52,7 @@ export class OwnStatements {
 
   async run(p: Exclude<Passthrough, Relay>, lexed: Lexed, sql: Buffer): Promise<void> {
     // On MariaDB the earlier statement's are told until one uses a table, or fails.
-    if (!this.#core.isMariadb) this.#runner.connections.said = []
+    if (!this.#core.isMariadb) this.#runner.connections.said = nothingSaid
     switch (p.kind) {
       case 'begin':
         await this.#runner.commit()
@@ -93,7 +94,7 @@ export class OwnStatements {
         return
       case 'show':
         // Servers look the databases up in a table of theirs.
-        if (p.what === 'databases') this.#runner.connections.said = []
+        if (p.what === 'databases') this.#runner.connections.said = nothingSaid
         this.#client.write(this.#shown(p))
         this.#runner.affectedRows = -1n
         return
@@ -140,12 +141,12 @@ export class OwnStatements {
     const words = new Words(lexed)
     const mariadb = this.#core.isMariadb
     this.#runner.affectedRows = -1n
-    const said = this.#runner.connections.said ?? []
+    const { count, errors, list } = this.#runner.connections.said ?? nothingSaid
     const only = words.has('ERRORS')
-    const rows = only ? said.filter(([level]) => level === 'Error') : said
+    const rows = only ? list.filter(([level]) => level === 'Error') : list
     this.#client.write(
       words.at(1) === 'COUNT'
-        ? countOfDiagnostics(only, rows.length, this.#as)
+        ? countOfDiagnostics(only, only ? errors : count, this.#as)
         : diagnosticRows(limitedTo(rows, lexed.bytes.toString('latin1')), this.#resultCollation(mariadb), mariadb, this.#as),
     )
   }

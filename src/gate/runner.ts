@@ -17,7 +17,7 @@ import { gateErrors } from './errors.ts'
 import { lost, serverSaidNo } from './failed-statements.ts'
 import { askInsertId, insertIdOf, needsInsertId } from './insert-id.ts'
 import { readOkFrame } from './ok-frame.ts'
-import { warningsOf } from './scatter-warnings.ts'
+import { nothingSaid, saidOn } from './scatter-warnings.ts'
 import type { Guard } from './guard.ts'
 import type { Relayer } from './relay.ts'
 import { command } from './replies.ts'
@@ -330,7 +330,7 @@ export class Runner implements TransactionHost {
   /** The same, when what the statement was warned of is known: the connection goes to others then (without autocommit, a read of no table). */
   async #leaveAsked(transaction: Transaction, branch: Branch): Promise<void> {
     const { connection } = branch.backend
-    if (this.connections.said === null) this.connections.said = await warningsOf(connection).catch(() => null)
+    if (this.connections.said === null) this.connections.said = await saidOn(connection, this.warnings).catch(() => null)
     this.leaveEnded(transaction, branch)
   }
 
@@ -483,7 +483,7 @@ export class Runner implements TransactionHost {
 
   async #knowGivenId(backend: Backend, id: bigint): Promise<void> {
     // Asking makes the server forget what it warned of.
-    if (this.warnings > 0) this.connections.said = await warningsOf(backend.connection).catch(() => [])
+    if (this.warnings > 0) this.connections.said = await saidOn(backend.connection, this.warnings).catch(() => nothingSaid)
     // What the connection had before is the session's (then nothing changes), or not this (`needsInsertId`).
     if ((await this.#askInsertId(backend)) === id) this.lastInsertId = id
   }

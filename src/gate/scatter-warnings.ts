@@ -6,9 +6,17 @@ import type { Connection, Result } from '../mysql/connection.ts'
 
 export type Warning = readonly [level: string | null, code: string | null, message: string | null]
 
-/** What a statement of ours was warned of in the client's: how often, and what servers list of that. */
-export type Stored = { readonly count: number; readonly list: readonly Warning[] }
-export const nothingSaid: Stored = { count: 0, list: [] }
+/** What a statement was warned of, or refused by: all of that is counted, and `max_error_count` of it are listed. `errors`: how many of all are errors. */
+export type Said = { readonly count: number; readonly errors: number; readonly list: readonly Warning[] }
+export const nothingSaid: Said = { count: 0, errors: 0, list: [] }
+
+export function saidOf(list: readonly Warning[], count = list.length): Said {
+  return { count, errors: list.filter(([level]) => level === 'Error').length, list }
+}
+
+/** What a statement of ours was warned of in the client's, and how much a server lists at most. */
+export type Stored = Said & { readonly listedMax: number }
+export const nothingStored: Stored = { ...nothingSaid, listedMax: Infinity }
 
 /** ER_INVALID_CHARACTER_STRING: of a literal while the text is read, or of a row's value. */
 const invalidText = '1300'
@@ -22,9 +30,40 @@ export async function warningsOf(connection: Connection): Promise<Warning[]> {
   return result.rows.map(([level, code, message]) => [level?.toString() ?? null, code?.toString() ?? null, message?.toString() ?? null])
 }
 
+/**
+ * What the connection's last statement was warned of or refused by. On MySQL the connection does not list it any more afterwards.
+ *
+ * @param told how many warnings its answer told of; null: that is not known, as of an error
+ */
+export async function saidOn(connection: Connection, told: number | null): Promise<Said> {
+  const list = await warningsOf(connection)
+  if (told === list.length) return saidOf(list)
+  const counts = await connection.query('SELECT @@warning_count, @@error_count')
+  const [count, errors] = counts.kind === 'rows' ? (counts.rows[0] ?? []).map(Number) : []
+  return { count: count ?? list.length, errors: errors ?? 0, list }
+}
+
+/** How many warnings a server lists of one statement: what several list together may be more. */
+async function listedMax(connection: Connection): Promise<number> {
+  return Number(await connection.value('SELECT @@max_error_count'))
+}
+
+/** What each shard lists that was warned of something. */
+export class Listed {
+  readonly lists: Warning[][] = []
+  max = Infinity
+
+  /** While the connection has them still. */
+  async add(connection: Connection): Promise<void> {
+    this.lists.push(await warningsOf(connection))
+    if (this.lists.length === 2) this.max = await listedMax(connection)
+  }
+}
+
 /** While the connection has them still. */
 export async function storedOf(connection: Connection, { warnings }: Result): Promise<Stored> {
-  return warnings === 0 ? nothingSaid : { count: warnings, list: await warningsOf(connection) }
+  if (warnings === 0) return nothingStored
+  return { ...saidOf(await warningsOf(connection), warnings), listedMax: await listedMax(connection) }
 }
 
 /** Of a value that is no number, or no time: 'a' of a comparison, or a row's. */

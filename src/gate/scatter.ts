@@ -30,7 +30,7 @@ import { drain, Executions, open, performed } from './part-stream.ts'
 import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteOptions } from './scatter-parts.ts'
 import type { WriteSummary } from './scatter-summary.ts'
 import { comparedIn } from './compared-constants.ts'
-import { mergedWarnings, type Warning, warningsOf } from './scatter-warnings.ts'
+import { Listed, mergedWarnings, saidOf } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
 import { atInstant, showingText, withJoinLimit } from './settings.ts'
@@ -139,24 +139,24 @@ export class Scatter {
       const unread = opened.filter((o) => o !== undefined && !o.stream.ended)
       if (unread.length > 0) await Promise.all(unread.map((o) => drain(o.stream)))
       figures.rows = writer.rows
-      const listed: Warning[][] = []
+      const listed = new Listed()
       let warned = 0
       for (const [i, o] of opened.entries()) {
         if (o === undefined) continue
         warned += o.stream.warnings
-        if (problem === null && o.stream.warnings > 0) listed.push(await warningsOf(o.backend.connection).catch(() => []))
+        if (problem === null && o.stream.warnings > 0) await listed.add(o.backend.connection).catch(() => undefined)
         if (parts[i]?.backend !== undefined) continue
         if (o.branch === null) this.#runner.connections.done(o.backend, false)
         else if (problem === null) o.branch.open = o.backend.connection.inTransaction
       }
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
-        const compared = listed.length < 2 ? undefined : comparedIn(parts[0], options.params, this.#runner.settings)
-        const { count, list } = mergedWarnings(warned, listed, options.form, parts.length, compared)
+        const compared = listed.lists.length < 2 ? undefined : comparedIn(parts[0], options.params, this.#runner.settings)
+        const { count, list } = mergedWarnings(warned, listed.lists, options.form, parts.length, compared)
         writer.end(this.#runner.status, count)
         this.#runner.affectedRows = -1n
         this.#runner.warnings = count
-        this.#runner.connections.said = list
+        this.#runner.connections.said = saidOf(list.slice(0, listed.max), count)
         return { kind: 'done', value: undefined }
       }
       const unseen = !writer.started
@@ -204,7 +204,7 @@ export class Scatter {
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clocks, concerned)
     const results: OkResult[] = []
-    const listed: Warning[][] = []
+    const listed = new Listed()
     let teller: ShardView | undefined
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
@@ -227,7 +227,7 @@ export class Scatter {
           // Of copies one is warned of: each says the same.
           const warnings = copies && part.shard !== (teller ??= part.shard) ? 0 : result.warnings
           if (result.kind === 'ok') results.push({ ...result, warnings })
-          if (warnings > 0) listed.push(await warningsOf(branch.backend.connection))
+          if (warnings > 0) await listed.add(branch.backend.connection)
         } finally {
           this.#running.delete(mark)
         }
@@ -240,11 +240,11 @@ export class Scatter {
       this.#core.stats.wrote(this.#core.clock.monotonicMs() - startMs)
       const total = sum(results)
       // What each shard made of one text, and not of rows of its own (an INSERT).
-      const [first, ...others] = typeof given === 'function' || listed.length < 2 ? [] : given
+      const [first, ...others] = typeof given === 'function' || listed.lists.length < 2 ? [] : given
       const same = others.every(({ text }) => first?.text.equals(text) === true) ? first : undefined
       const compared = comparedIn(same, same?.params ?? [], this.#runner.settings)
-      const { count, list } = mergedWarnings(total.warnings, listed, form, null, compared)
-      this.#runner.connections.said = list
+      const { count, list } = mergedWarnings(total.warnings, listed.lists, form, null, compared)
+      this.#runner.connections.said = saidOf(list.slice(0, listed.max), count)
       return { kind: 'done', value: { ...total, warnings: count, info: total.info.replace(/(Warnings: )\d+/, `$1${count}`) } }
     } catch (error) {
       await hooks?.end()

@@ -18,7 +18,7 @@ import { setVariables } from './kept-values.ts'
 import type { Pin } from './plan/plan.ts'
 import type { Agreed } from './pools.ts'
 import type { Request } from './request.ts'
-import { warningsOf } from './scatter-warnings.ts'
+import { saidOn, type Said } from './scatter-warnings.ts'
 import { withoutVariables, type SessionSettings } from './settings.ts'
 import { modeOf } from './statement-text.ts'
 import { shardName, type Transaction } from './transaction.ts'
@@ -29,7 +29,6 @@ const lasting: readonly Pin[] = ['temporary-table', 'get-lock', 'handler', 'unkn
 const beyondReset: readonly Pin[] = ['unknown', 'server-state']
 const setting: readonly Pin[] = ['user-variable', 'routine', 'unknown']
 
-type Said = readonly (readonly (string | null)[])[]
 type Pinned = { readonly backend: Backend; readonly shard: ShardView; readonly why: Set<Pin> }
 
 export class SessionConnections {
@@ -67,7 +66,7 @@ export class SessionConnections {
     this.session = session
   }
 
-  /** What SHOW WARNINGS says of the statement before where no connection is to be asked for it: level, code, message. */
+  /** What SHOW WARNINGS says of the statement before where no connection is to be asked for it. */
   get said(): Said | null {
     return this.#said
   }
@@ -195,7 +194,7 @@ export class SessionConnections {
       backend.pool.give(backend)
       return undefined
     }
-    const asked = warningsOf(backend.connection).catch(() => null)
+    const asked = saidOn(backend.connection, null).catch(() => null)
     this.#leaving = asked
     return backend.pool.giveAfter(backend, asked)
   }

@@ -19,6 +19,7 @@ import { charsetOfCollation, initialNames } from './charsets.ts'
 import { clientError } from './client-error.ts'
 import type { Core } from './core.ts'
 import { isGivenUp } from './deadlocks.ts'
+import { nothingSaid, saidOf } from './scatter-warnings.ts'
 import { leavesDiagnostics, leavingDiagnostics, takeDiagnostics } from './diagnostics.ts'
 import { marking } from './drawn.ts'
 import { gateErrors } from './errors.ts'
@@ -310,7 +311,7 @@ export class Session implements OwnSession {
     this.#runner.figures.failed = true
     const told = this.#isOurs(error) ? this.#relayer.stopped : error
     const { errno: number, message } = clientError(told)
-    this.#runner.connections.said = [['Error', String(number), message]]
+    this.#runner.connections.said = saidOf([['Error', String(number), message]])
     this.#client.write(errorFrame(told, sequence))
   }
 
@@ -513,9 +514,8 @@ export class Session implements OwnSession {
   /** What it knows that a server does not. */
   get values(): SessionValues {
     const { user, host, threadId, keyspace } = this
-    const said = this.#runner.connections.said ?? []
-    const errors = said.filter(([level]) => level === 'Error').length
-    return { user, host, threadId, keyspace, affectedRows: this.#runner.affectedRows, warnings: said.length, errors }
+    const { count: warnings, errors } = this.#runner.connections.said ?? nothingSaid
+    return { user, host, threadId, keyspace, affectedRows: this.#runner.affectedRows, warnings, errors }
   }
 
   // ── COM_QUERY ──

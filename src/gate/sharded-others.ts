@@ -24,7 +24,7 @@ import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, plainOk, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
 import { databaseOf } from './schema-names.ts'
-import { warningsOf, type Warning } from './scatter-warnings.ts'
+import { nothingSaid, saidOf, warningsOf, type Warning } from './scatter-warnings.ts'
 import { hasMode } from './sql-mode.ts'
 import type { ShardView } from './view.ts'
 
@@ -113,7 +113,7 @@ export class OtherStatements {
     if (limit > 0n && (countOf(plan.offset) ?? 0n) === 0n) void writer.row(values.map(cellOf))
     writer.end(this.#context.runner.status, 0)
     this.#context.runner.affectedRows = -1n
-    this.#context.runner.connections.said = []
+    this.#context.runner.connections.said = nothingSaid
     return null
   }
 
@@ -229,6 +229,7 @@ export class OtherStatements {
     const done: string[] = []
     // Each shard says the same: one is passed on.
     let warnings: Warning[] = []
+    let warned = 0
     for (const part of parts) {
       part.shard.traffic.writes++
       try {
@@ -239,7 +240,9 @@ export class OtherStatements {
           await marked(this.#context.scatter, backend.connection, 'write', async () => {
             if (e.signal.aborted) throw e.signal.reason as Error
             const result = await backend.connection.query(part.text)
-            if (done.length === 0 && result.warnings > 0) warnings = await warningsOf(backend.connection)
+            if (done.length > 0 || result.warnings === 0) return
+            warned = result.warnings
+            warnings = await warningsOf(backend.connection)
           })
         } finally {
           this.#context.runner.connections.done(backend, false)
@@ -267,9 +270,10 @@ export class OtherStatements {
     if (redefines) await tellOthers(this.#context.core, keyspace.name)
     const { runner, client } = this.#context
     const ofShard = `${(keyspace.shards[0] as ShardView).schema}.`
-    runner.connections.said = warnings.map(([level, code, text]) => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
+    const list = warnings.map(([level, code, text]): Warning => [level, code, (text ?? '').replaceAll(ofShard, `${keyspace.name}.`)])
+    runner.connections.said = saidOf(list, warned)
     runner.affectedRows = 0n
-    client.write(okFrame(runner.status, { warnings: warnings.length }))
+    client.write(okFrame(runner.status, { warnings: warned }))
   }
 
   /** What would refuse each write afterwards. */
