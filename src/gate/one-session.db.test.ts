@@ -90,6 +90,15 @@ for (const flavour of flavours()) {
       assert.deepEqual(await rows(other, 'SELECT * FROM fresh'), [{ id: 2, name: 'x', n: 5 }])
     })
 
+    test('a sql_select_limit that no server takes is refused, and not what comes after it', async () => {
+      for (const keyspace of ['wide', 'shop']) {
+        const c = await client(keyspace)
+        for (const value of ["'x'", '1.5', 'NULL'])
+          await assert.rejects(c.query(`SET sql_select_limit = ${value}`), (error: { errno?: number }) => error.errno === 1232)
+        assert.equal((await rows(c, 'SELECT 1 AS one UNION ALL SELECT 2')).length, 2)
+      }
+    })
+
     test('sql_select_limit counts for a whole SELECT', async () => {
       const c = await client('wide')
       await c.query('DELETE FROM t')
@@ -127,6 +136,15 @@ for (const flavour of flavours()) {
       await assert.rejects(c.query('INSERT INTO users.log SELECT * FROM events'), { message: /SW-GATE-012.*keyspaces users and shop/s })
       await assert.rejects(c.query('SELECT * FROM users.t JOIN t ON users.t.id = t.id'), /SW-GATE-012/)
       assert.equal(await count('users.log'), 0)
+    })
+
+    test('SHOW TABLES takes parameters, on schemas of other names too', async () => {
+      for (const keyspace of ['shop', 'renamed', 'wide']) {
+        const c = await client(keyspace)
+        const all = await rows(c, 'SHOW FULL TABLES')
+        assert.deepEqual((await c.execute('SHOW FULL TABLES WHERE Table_type = ?', ['BASE TABLE']))[0], all)
+        assert.deepEqual((await c.execute('SHOW FULL TABLES WHERE Table_type = ?', ['VIEW']))[0], [])
+      }
     })
 
     test('prepared statements go where their names say', async () => {

@@ -287,13 +287,13 @@ async function tryOut(s: Setting, settings: SessionSettings): Promise<void> {
   if (core.pools.accepted(shard, runner.connections.agreed, settings.signature)) return
   let backend
   try {
-    backend = await runner.connections.take(shard)
+    backend = await runner.connections.take(shard, settings.signature)
   } catch {
     // Nobody to ask now: it is tried when a connection is brought to it.
     return
   }
   try {
-    await runner.connections.bringToSettings(backend)
+    await runner.connections.bringToSettings(backend, settings.signature)
     backend.pool.give(backend)
   } catch (error) {
     adopt(runner.settings, before)

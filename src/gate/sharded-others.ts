@@ -12,6 +12,7 @@ import { noExecution, type Execution, type Refused, type SessionContext } from '
 import type { DdlPlan, ExplainPlan, LocalPlan, Plan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
 import { planErrors } from './plan/errors.ts'
 import { marked } from './inner-statements.ts'
+import { inlineParameters } from './parameters.ts'
 import { refuseMoved, tellOthers } from './moved-tables.ts'
 import { onServer } from './on-server.ts'
 import { slotValue } from './plan/render.ts'
@@ -176,7 +177,7 @@ export class OtherStatements {
   async show(plan: ShowPlan, e: Execution): Promise<Refused | null> {
     const keyspace = await this.#context.core.ready(plan.keyspace ?? e.keyspace, e.signal)
     const shard = keyspace.shards[0] as ShardView
-    const text = this.#context.render(plan.text, e, keyspace, shard)
+    let text = this.#context.render(plan.text, e, keyspace, shard)
     const database = databaseOf(keyspace.shards[0] as ShardView)
     if (/^CREATE (DATABASE|SCHEMA)$/.test(plan.what) && shard.schema !== database) {
       const { core, runner, client } = this.#context
@@ -187,6 +188,7 @@ export class OtherStatements {
       return null
     }
     if (plan.what === 'TABLES' && shard.schema !== database) {
+      if (e.values.length > 0) text = inlineParameters(this.#context.lex(text), null, e.values)
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }
       const named = (name: string): string => name.replace(`_in_${shard.schema}`, `_in_${database}`)
