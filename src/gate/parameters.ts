@@ -74,11 +74,12 @@ export function idParam(id: bigint): Param {
 }
 
 /**
- * What MySQL makes of a parameter that stands by itself in a SET: times have six digits of a second. What it makes of others than numbers within an expression depends on that.
+ * What a server makes of the parameters of a SET: a time that stands by itself is bytes, on MySQL with six digits of a second. What MySQL makes of others than numbers within an expression
+ * depends on that.
  *
  * @throws SW-GATE-012
  */
-export function setByMysql(lexed: Lexed, params: readonly Param[]): Value[] {
+export function setParameters(lexed: Lexed, params: readonly Param[], isMariadb: boolean): Value[] {
   const word = (token: number): string => lexed.bytes.toString('latin1', tokenStart(lexed, token), tokenEnd(lexed, token))
   const stands: ('alone' | 'cast' | 'computed')[] = []
   for (let token = 0; token < lexed.count; token++) {
@@ -91,6 +92,12 @@ export function setByMysql(lexed: Lexed, params: readonly Param[]): Value[] {
     const value = valueOf(param)
     if (value.type !== 'text' && value.type !== 'binary') return value
     const time = value.type === 'text' ? value.time : undefined
+    if (stands[i] === 'alone' && isTime(param.type))
+      return {
+        type: 'binary',
+        bytes: isMariadb || time === 'DATE' || value.bytes.includes('.') ? value.bytes : Buffer.concat([value.bytes, sixDigits]),
+      }
+    if (isMariadb) return value
     // CAST of a time has 31 digits of a second, or is NULL (9.7).
     if (stands[i] === 'computed' || (stands[i] === 'cast' && time !== undefined))
       throw gateErrors.notForwarded({
@@ -98,12 +105,14 @@ export function setByMysql(lexed: Lexed, params: readonly Param[]): Value[] {
         reason: 'MySQL takes it for what the expression around it needs',
         fix: 'prepare SET @a = ?, and compute in the statement that uses @a',
       })
-    return time !== undefined && time !== 'DATE' && !value.bytes.includes('.')
-      ? { ...value, bytes: Buffer.concat([value.bytes, sixDigits]) }
-      : value
+    return value
   })
 }
 const sixDigits = Buffer.from('.000000')
+
+function isTime(type: number): boolean {
+  return [columnType.date, columnType.newdate, columnType.time, columnType.datetime, columnType.timestamp].some((one) => one === type)
+}
 
 /** The text with each `?` replaced by its value: for statements whose answers are put together at the gate. */
 export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null, values: readonly Value[]): Buffer {

@@ -14,6 +14,7 @@ import { com } from '../wire/commands.ts'
 import { frame, frameCommand } from '../wire/frames.ts'
 import type { Asked } from './asked-schemata.ts'
 import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
+import { gateErrors } from './errors.ts'
 import type { KeptTypes } from './kept-types.ts'
 import type { Passthrough } from './passthrough.ts'
 
@@ -137,6 +138,14 @@ export async function prepareOn(backend: Backend, key: string, text: Buffer): Pr
 /** What PREPARE tells: the server's id, and the whole answer with `ownId` in its place, to be passed to a client. */
 export type Prepared = { id: number; columnCount: number; paramCount: number; answer: Buffer }
 
+/** The shortest answer of a server that has prepared something. */
+const preparedBytes = 16
+const notPrepared = {
+  construct: 'a statement that the server answers by an OK without preparing it',
+  reason: 'MySQL does so with a SET of what its account may not set, and does not say what is missing',
+  fix: 'send it as plain text: the server says then what it lacks',
+}
+
 export function prepareRaw(connection: Connection, text: Buffer, ownId: number | null): Promise<Prepared> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
@@ -146,6 +155,7 @@ export function prepareRaw(connection: Connection, text: Buffer, ownId: number |
         if (end.kind === 'error') return reject(new ServerError(end.errno, end.sqlState, end.message))
         parts.push(Buffer.from(end.frame))
         const answer = parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+        if (answer.length < preparedBytes) return reject(gateErrors.notForwarded(notPrepared))
         const id = answer.readUInt32LE(5)
         if (ownId !== null) answer.writeUInt32LE(ownId, 5)
         resolve({ id, columnCount: answer.readUInt16LE(9), paramCount: answer.readUInt16LE(11), answer })

@@ -22,10 +22,11 @@ import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts
 import type { KeyspaceView } from './view.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { classifyCached } from './passthrough-cache.ts'
+import { asKept } from './kept-types.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
-import { decodeParameters, inlineParameters, setByMysql, valueOf } from './parameters.ts'
+import { decodeParameters, inlineParameters, setParameters } from './parameters.ts'
 import { renamedPrepared, showsDatabase } from './schema-names.ts'
 import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
@@ -314,8 +315,9 @@ export class PreparedStatements {
     statement.longData = []
     statement.longDataBytes = 0
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
-    const params = decodeParameters(payload, statement, longData)
-    return inlineParameters(lexed, null, this.#core.isMariadb ? params.map(valueOf) : setByMysql(lexed, params))
+    const sent = decodeParameters(payload, statement, longData)
+    const { isMariadb } = this.#core
+    return inlineParameters(lexed, null, setParameters(lexed, isMariadb ? sent : asKept(sent, statement.kept), isMariadb))
   }
 
   /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */

@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { columnType } from '../wire/column-types.ts'
+import { collation, columnType } from '../wire/column-types.ts'
 import { double, execution, integer, text, type Param } from './testkit/execution.ts'
 import { besideOne, gateOnServer } from './testkit/gate-on-server.ts'
 
@@ -17,11 +17,12 @@ const numbers: readonly Param[] = [
   { type: columnType.longlong, unsigned: true, text: '18446744073709551615' },
   { type: columnType.null, text: null },
 ]
+const datetime: Param = { type: columnType.datetime, text: '2024-01-02 03:04:05' }
 const others: readonly Param[] = [
   text("aé'\\x"),
   text(''),
   { type: columnType.blob, text: 'a\0b' },
-  { type: columnType.datetime, text: '2024-01-02 03:04:05' },
+  datetime,
   { type: columnType.time, text: '-10:00:00.500000' },
   { type: columnType.time, text: '10:00:00' },
   { type: columnType.date, text: '2024-01-02' },
@@ -52,9 +53,25 @@ for (const flavour of flavours())
             const [ours, theirs] = [await answers(beside.c, sql, param, then), await answers(beside.one, sql, param, then)]
             if (ours !== theirs) unlike.push(`${keyspace}: ${sql} of ${param.type}:${param.text}: ${ours} instead of ${theirs}`)
           }
+        for (const given of [
+          [integer(5), text('7')],
+          [datetime, text('2024-05-06 07:08:09')],
+          [double(1.5), text('2.5'), integer(2)],
+        ]) {
+          const [ours, theirs] = [await oneByOne(beside.c, given), await oneByOne(beside.one, given)]
+          if (ours !== theirs) unlike.push(`${keyspace}: one by one: ${ours} instead of ${theirs}`)
+        }
+        // What MySQL makes of it depends on the executions before.
+        const other = oneByOne(beside.c, [integer(5), text('a')])
+        await (flavour === 'mysql' ? assert.rejects(other, /SW-GATE-100: a prepared statement's parameter that was a number/) : other)
         for (const on of [beside.one, beside.c]) await on.query('SET sql_select_limit = DEFAULT, lc_time_names = DEFAULT')
       }
       assert.deepEqual(unlike, [])
+      // To the account of the gate, on MySQL, by an OK that is no answer to a PREPARE.
+      const denied = flavour === 'mysql' ? /SW-GATE-012: a statement that the server answers by an OK without preparing it/ : /1227/
+      await beside.c.query('USE plain')
+      await assert.rejects(beside.c.prepare('SET GLOBAL sql_select_limit = ?'), denied)
+      assert.equal(await beside.c.value('SELECT 7'), '7')
       if (flavour === 'mysql')
         await assert.rejects(
           executed(beside.c, 'SET @a = ? + 1', text('1.5')),
@@ -80,6 +97,31 @@ async function executed(on: Connection, sql: string, param: Param): Promise<void
   }
 }
 
+/** What is there after each execution of one statement, and whether it is bytes. */
+async function oneByOne(on: Connection, given: readonly Param[]): Promise<string> {
+  const statement = await on.prepare('SET @a = ?')
+  const told: string[] = []
+  for (const param of given) {
+    await on.executed(execution(statement.id, [param]))
+    told.push(await rowsAndBytes(on, 'SELECT @a'))
+  }
+  statement.close()
+  return told.join(', ')
+}
+
+async function rowsAndBytes(on: Connection, sql: string): Promise<string> {
+  const rows: string[] = []
+  const stream = await on.rows(sql)
+  for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join('/'))
+  // Of NULL no type is kept.
+  const areBytes = stream.columns.map(({ charset, type }) => charset === collation.binary && isText(type))
+  return `${rows.join(' ')}${rows.includes('NULL') ? '' : ` ${areBytes.join()}`}`
+}
+
+function isText(type: number): boolean {
+  return [columnType.varString, columnType.string, columnType.blob, columnType.mediumBlob, columnType.longBlob].some((one) => one === type)
+}
+
 /** What is there afterwards; in front of it by what number it is refused. */
 async function answers(on: Connection, sql: string, param: Param, then: string): Promise<string> {
   let refused = ''
@@ -89,8 +131,5 @@ async function answers(on: Connection, sql: string, param: Param, then: string):
     if (!isServerError(error)) throw error
     refused = `${error.errno} `
   }
-  const rows: string[] = []
-  const stream = await on.rows(then)
-  for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join('/'))
-  return refused + rows.join(' ')
+  return refused + (await rowsAndBytes(on, then))
 }

@@ -120,6 +120,9 @@ function okResult(data: Buffer, start: number, end: number, owner: Owner): OkRes
 
 export type PreparedHead = { id: number; paramCount: number; columns: Column[] }
 
+/** ER_UNSUPPORTED_PS */
+const unsupportedPrepare = 1295
+
 /** COM_STMT_PREPARE's answer. */
 export class PrepareExchange implements Exchange {
   readonly #owner: Owner
@@ -140,6 +143,9 @@ export class PrepareExchange implements Exchange {
     switch (this.#scanner.scan(data, start, end)) {
       case part.error:
         this.#reject(serverError(this.#owner, data, start, end))
+        return true
+      case part.ok:
+        this.#reject(new ServerError(unsupportedPrepare, 'HY000', 'the server did not prepare the statement, and did not say why'))
         return true
       case part.prepareHead:
         this.#head = { id: data.readUInt32LE(start + 1), paramCount: data.readUInt16LE(start + 7), columns: [] }

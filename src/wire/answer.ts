@@ -135,7 +135,12 @@ export class AnswerScanner {
         return part.column
       case prepareHead: {
         if (first === 0xff) return this.#failed()
-        if (first !== 0 || end - from < 9) throw wireErrors.malformed({ detail: 'answer to a prepare' })
+        // MySQL 9.7, to a SET of what the account may not set: nothing is prepared, and nothing said of it.
+        if (first === 0 && end - from < 9) {
+          this.#ok(data, from, end)
+          return part.ok
+        }
+        if (first !== 0) throw wireErrors.malformed({ detail: 'answer to a prepare' })
         this.columnCount = data.readUInt16LE(from + 5)
         const params = data.readUInt16LE(from + 7)
         this.#left = params > 0 ? params : this.columnCount

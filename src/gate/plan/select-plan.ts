@@ -121,10 +121,15 @@ export function severalRoots(roots: readonly Root[]): RoutedPlan['scatter'] {
   )
 }
 
+const instead: Readonly<Record<string, string>> = {
+  'SELECT … INTO': 'into a variable: SET @a = (SELECT …), which the gate keeps; into a file: read the rows in the application',
+  'an assignment to a user variable': 'SET @a = …, a statement of its own, which the gate keeps',
+}
+
 export function refusedConnectionBound(construct: string): Error {
   return planErrors.refused({
     construct,
     reason: 'it belongs to one server connection, and statements of a session go to many',
-    instead: 'keep it in the application, or use an unsharded keyspace',
+    instead: instead[construct] ?? 'keep it in the application, or use an unsharded keyspace',
   })
 }
