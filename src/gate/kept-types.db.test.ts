@@ -38,7 +38,6 @@ const alike: readonly (readonly Param[])[] = [
 const refused: readonly (readonly Param[])[] = [
   [integer(1), text('a')],
   [text('a'), integer(1), text('a')],
-  [integer(1), text('1.5')],
   [double(5), text('5x')],
   [datetime('2024-01-02'), text('soon')],
   [datetime('2024-01-03'), integer(20240102)],

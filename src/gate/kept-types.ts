@@ -1,12 +1,15 @@
 /**
  * MySQL goes on with the type that a parameter of a prepared statement had: text that comes after a number is taken for a number, after a time for a time, and integers after a
  * DOUBLE for DOUBLEs (8.0.22 and later; seen in `kept-types.db.test.ts`). Parts of one statement run on connections that never saw the executions before it, so here the value
- * is made what MySQL would make of it, and each shard sees that type alone. Of text that reads as more than one (`1.5` after an integer: 1 where no column says the type, else
- * 1.5) or as none, and of a number after a time, nobody knows here what one server would make: it is refused. MariaDB takes each execution by itself.
+ * is made what MySQL would make of it, and each shard sees that type alone. Of text that reads as
+ * no number, and of a number after a time, nobody knows here what one server would make: it is refused. `1.5` after an integer stays a text: beside a number's column that is
+ * what a server takes it for; elsewhere it would say 1. Only of what reads: where a value is stored, its column says the type. MariaDB takes each execution by itself.
  */
 import { columnType } from '../wire/column-types.ts'
 import type { Param, ParamType } from '../wire/stmt-execute.ts'
 import { planErrors } from './plan/errors.ts'
+import type { SessionStatement } from './prepared.ts'
+import type { KeyspaceView } from './view.ts'
 
 /** By parameter, what it goes on as; undefined: no number and no time came yet. */
 export type KeptTypes = (ParamType | undefined)[]
@@ -39,6 +42,11 @@ function kindOf(type: number): Kind {
   }
 }
 
+/** Whether the types of executions before count: reads, on MySQL. */
+export function goesOn({ passthrough }: SessionStatement, { shards }: KeyspaceView): boolean {
+  return passthrough?.kind === 'relay' && passthrough.effect === 'read' && shards[0]?.server.flavour === 'mysql'
+}
+
 /**
  * The parameters as MySQL takes them; the same ones where nothing changes. Remembers the types in `kept`.
  *
@@ -49,7 +57,7 @@ export function asKept(params: Param[], kept: KeptTypes): Param[] {
   for (const [i, param] of params.entries()) {
     if (param.value === null) continue
     const before = kept[i]
-    const now = before === undefined ? param : goesOn(param, before)
+    const now = before === undefined ? param : takenFor(param, before)
     if (kindOf(now.type) !== 'text') kept[i] = { type: now.type, unsigned: now.unsigned }
     if (now === param) continue
     if (out === params) out = [...params]
@@ -67,7 +75,7 @@ const timeText: Readonly<Record<number, RegExp>> = {
   [columnType.timestamp]: /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/,
 }
 
-function goesOn(param: Param, before: ParamType): Param {
+function takenFor(param: Param, before: ParamType): Param {
   const [was, is] = [kindOf(before.type), kindOf(param.type)]
   const { value } = param
   if ((is === 'integer' || is === 'decimal') && was === 'double') return { type: columnType.double, unsigned: false, value: Number(value) }
@@ -75,6 +83,7 @@ function goesOn(param: Param, before: ParamType): Param {
   if (is === 'time' || (is !== 'text' && was !== 'time')) return param
   const text = Buffer.isBuffer(value) ? value.toString('latin1') : String(value)
   if (is === 'text') {
+    if (was === 'integer' && !integerText.test(text) && numberText.test(text)) return param
     if (was === 'integer' && integerText.test(text)) return { type: columnType.longlong, unsigned: before.unsigned, value: BigInt(text) }
     if (was === 'double' && numberText.test(text)) return { type: columnType.double, unsigned: false, value: Number(text) }
     if (was === 'decimal' && numberText.test(text)) return { type: before.type, unsigned: false, value }
