@@ -138,12 +138,18 @@ for (const flavour of flavours()) {
       assert.equal(await count('users.log'), 0)
     })
 
-    test('SHOW TABLES takes parameters, on schemas of other names too', async () => {
+    test('SHOW TABLES takes conditions and parameters, on schemas of other names too', async () => {
       for (const keyspace of ['shop', 'renamed', 'wide']) {
         const c = await client(keyspace)
         const all = await rows(c, 'SHOW FULL TABLES')
         assert.deepEqual((await c.execute('SHOW FULL TABLES WHERE Table_type = ?', ['BASE TABLE']))[0], all)
         assert.deepEqual((await c.execute('SHOW FULL TABLES WHERE Table_type = ?', ['VIEW']))[0], [])
+        const column = `Tables_in_${keyspace}`
+        for (const named of [column, `\`${column.toUpperCase()}\``]) {
+          assert.deepEqual(await rows(c, `SHOW TABLES WHERE ${named} LIKE 't'`), [{ [column]: 't' }])
+          assert.deepEqual((await c.execute(`SHOW TABLES WHERE ${named} = ?`, ['t']))[0], [{ [column]: 't' }])
+        }
+        assert.deepEqual(await rows(c, `SHOW TABLES WHERE '${column}' = 't'`), [])
       }
     })
 

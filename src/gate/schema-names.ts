@@ -4,6 +4,10 @@
  */
 import type { Column } from '../mysql/connection.ts'
 import { ChangedDefinitions, changedPrepared, renamedSchema, type DefinitionChange } from './column-definitions.ts'
+import { Kind, tokenKind, type Lexed } from '../sql/lexer.ts'
+import { quoteIdentifier } from '../sql/quote.ts'
+import { splice, type Edit } from '../sql/splice.ts'
+import { Words } from './statement-words.ts'
 import type { KeyspaceView, ShardView } from './view.ts'
 
 const known = new WeakMap<ShardView, DefinitionChange | null>()
@@ -30,6 +34,19 @@ export function showsDatabase({ shards }: Pick<KeyspaceView, 'shards'>, sql: Buf
   if (((sql[0] as number) | 0x20) !== 0x73 || ((sql[1] as number) | 0x20) !== 0x68) return false
   if (shards[0] === undefined || shards[0].schema === databaseOf(shards[0])) return false
   return /^SHOW\s+((FULL|EXTENDED)\s+)*(TABLES|CREATE\s+(DATABASE|SCHEMA))\b/i.test(sql.toString('latin1', 0, 100))
+}
+
+/** SHOW TABLES as the shard's server takes it: clients call the column of names after their database. */
+export function tablesOf(shard: ShardView, lexed: Lexed): Buffer {
+  const column = `tables_in_${databaseOf(shard)}`.toLowerCase()
+  const words = new Words(lexed)
+  const edits: Edit[] = []
+  for (let i = 0; i < lexed.count; i++) {
+    const kind = tokenKind(lexed, i)
+    if ((kind === Kind.Word || kind === Kind.QuotedName) && words.name(i).toLowerCase() === column)
+      edits.push({ span: { from: i, to: i + 1 }, text: quoteIdentifier(`Tables_in_${shard.schema}`) })
+  }
+  return splice(lexed, edits)
 }
 
 /** For one answer; null: its columns are named right as they are. */

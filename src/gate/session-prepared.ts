@@ -27,7 +27,7 @@ import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExec
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
 import { decodeParameters, inlineParameters, setParameters } from './parameters.ts'
-import { renamedPrepared, showsDatabase } from './schema-names.ts'
+import { renamedPrepared, showsDatabase, tablesOf } from './schema-names.ts'
 import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
 import type { Sharded } from './sharded.ts'
@@ -218,9 +218,12 @@ export class PreparedStatements {
     signal: AbortSignal,
   ): Promise<{ paramCount: number; answer: Buffer }> {
     return await onServer(this.#core, this.#runner, keyspace, signal, async (backend, shard) => {
-      const prepared = await prepareRaw(backend.connection, statement.sent, statement.id)
-      const known = backend.statements.get(statement.key)
-      backend.pool.remember(backend, statement.key, { id: prepared.id, boundTypes: null })
+      const isNamed = showsDatabase({ shards: [shard] }, statement.sent)
+      const text = isNamed ? tablesOf(shard, lexStatement(statement.sent, modeOf(this.#runner.settings))) : statement.sent
+      const key = isNamed ? text.toString('latin1') : statement.key
+      const prepared = await prepareRaw(backend.connection, text, statement.id)
+      const known = backend.statements.get(key)
+      backend.pool.remember(backend, key, { id: prepared.id, boundTypes: null })
       if (known !== undefined) backend.pool.forget(backend, known.id)
       return { ...prepared, answer: renamedPrepared(prepared.answer, shard) }
     })

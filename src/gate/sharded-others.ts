@@ -24,7 +24,7 @@ import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
 import { integerColumn, okFrame, plainOk, rowsFrames, textColumn, type AnswerForm } from './replies.ts'
 import { ResultWriter } from './result-writer.ts'
-import { databaseOf } from './schema-names.ts'
+import { databaseOf, tablesOf } from './schema-names.ts'
 import { nothingSaid, saidOf, warningsOf, type Warning } from './scatter-warnings.ts'
 import { hasMode } from './sql-mode.ts'
 import type { ShardView } from './view.ts'
@@ -188,6 +188,7 @@ export class OtherStatements {
       return null
     }
     if (plan.what === 'TABLES' && shard.schema !== database) {
+      text = tablesOf(shard, this.#context.lex(text))
       if (e.values.length > 0) text = inlineParameters(this.#context.lex(text), null, e.values)
       // The column is named after the database, which clients know by the keyspace's name.
       const merge = { kind: 'concat' as const, hiddenColumns: 0 as const, limit: null, offset: 0n }

@@ -144,7 +144,7 @@ export class Sharded {
       const whole: Text =
         template ??
         (plan.kind === 'routed' ? plan.whole : plan.kind === 'show' || plan.kind === 'explain' || plan.kind === 'ddl' ? plan.text : null)
-      const rendered = whole === null ? text : renderForPrepare(this.#context, lexed, plan, whole, shard)
+      const rendered = whole === null && plan.kind !== 'show' ? text : renderForPrepare(this.#context, lexed, plan, whole, shard)
       const prepared = await prepareRaw(backend.connection, rendered, id)
       backend.pool.forget(backend, prepared.id)
       return { ...prepared, answer: renamedPrepared(prepared.answer, shard) }

@@ -208,7 +208,16 @@ function planStatement(
         ),
       )
     case 'other':
-      return only(whole(lexed, catalog, statement.names[0]?.schema?.text ?? current, statement.word))
+      return only(
+        whole(
+          lexed,
+          catalog,
+          statement.names[0]?.schema?.text ?? current,
+          statement.word,
+          'other',
+          statement.word === 'DO' ? 'SELECT what it computes' : undefined,
+        ),
+      )
   }
 }
 
