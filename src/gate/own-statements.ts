@@ -169,8 +169,14 @@ export class OwnStatements {
     return processList(this.#core, full, this.#access.restricted ? this.#session.user : null, this.#as)
   }
 
-  /** Errors: SW-GATE-015 it is this very statement; SW-GATE-016, 043. */
+  /** Errors: SW-GATE-012 no number, but a parameter's place (NaN); SW-GATE-015 it is this very statement; SW-GATE-016, 043. */
   async kill(what: 'connection' | 'query', id: number): Promise<void> {
+    if (Number.isNaN(id))
+      throw gateErrors.notForwarded({
+        construct: 'KILL ? as plain text',
+        reason: 'nothing says which session it means',
+        fix: 'write its number',
+      })
     const session = this.#core.sessions.get(id)
     if (session === undefined) {
       await this.#core.kills.ask(id, what, this.#session.user, this.#session.signal)

@@ -114,6 +114,13 @@ function isTime(type: number): boolean {
   return [columnType.date, columnType.newdate, columnType.time, columnType.datetime, columnType.timestamp].some((one) => one === type)
 }
 
+/** The number of a session as KILL takes it: what is none is 0. */
+export function sessionNumber(value: Value): Value {
+  const text =
+    value.type === 'text' ? value.bytes.toString('latin1') : value.type === 'integer' || value.type === 'double' ? String(value.value) : ''
+  return { type: 'integer', value: BigInt(/^\d{1,18}/.exec(text)?.[0] ?? 0) }
+}
+
 /** The text with each `?` replaced by its value: for statements whose answers are put together at the gate. */
 export function inlineParameters(lexed: Lexed, chosen: readonly number[] | null, values: readonly Value[]): Buffer {
   const parts: Buffer[] = []

@@ -157,7 +157,7 @@ export function classify(lexed: Lexed): Passthrough {
       const last = lexed.count - 1
       const hard = second === 'HARD' || second === 'SOFT' ? 2 : 1
       const kinds = words.at(hard) === 'QUERY' || words.at(hard) === 'CONNECTION' ? 1 : 0
-      if (last !== hard + kinds || tokenKind(lexed, last) !== Kind.Integer) return otherForm(verb)
+      if (last !== hard + kinds || ![Kind.Integer, Kind.Parameter].some((kind) => kind === tokenKind(lexed, last))) return otherForm(verb)
       return { kind: 'kill', what: words.at(hard) === 'QUERY' ? 'query' : 'connection', id: Number(words.raw(last)) }
     }
     case 'UNLOCK':

@@ -26,7 +26,7 @@ import { asKept } from './kept-types.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
-import { decodeParameters, inlineParameters, setParameters } from './parameters.ts'
+import { decodeParameters, inlineParameters, sessionNumber, setParameters, valueOf } from './parameters.ts'
 import { renamedPrepared, showsDatabase, tablesOf } from './schema-names.ts'
 import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
@@ -320,6 +320,7 @@ export class PreparedStatements {
     const lexed = lexStatement(text, modeOf(this.#runner.settings))
     const sent = decodeParameters(payload, statement, longData)
     const { isMariadb } = this.#core
+    if (statement.passthrough?.kind === 'kill') return inlineParameters(lexed, null, sent.map(valueOf).map(sessionNumber))
     return inlineParameters(lexed, null, setParameters(lexed, isMariadb ? sent : asKept(sent, statement.kept), isMariadb))
   }
 
