@@ -119,6 +119,7 @@ export class GatherWrites {
         shards: given.keyspace.shards,
         hooks: given.kept,
         copies: use.target.place.kind === 'everywhere',
+        inserts,
         sum,
       })
       if (result.kind !== 'done') return result

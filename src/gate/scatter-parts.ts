@@ -51,6 +51,8 @@ export type WriteOptions = {
   readonly hooks: WriteHooks | null
   /** It changes every copy of a reference table. */
   readonly copies: boolean
+  /** The client's own statement does. */
+  readonly inserts: boolean
   sum(results: readonly OkResult[]): WriteSummary
 }
 

@@ -24,6 +24,9 @@ const invalidText = '1300'
 /** ER_WARN_DEPRECATED_SYNTAX and its kin. */
 const aboutText = new Set(['1287', '1681', '3719', '3720', '3778'])
 
+/** ER_NO_DEFAULT_FOR_FIELD and, on MySQL, ER_BAD_NULL_ERROR: of a column an INSERT says it once, however many rows there are; an UPDATE of each (*tried*: MariaDB 10.11, MySQL 9.7). */
+export const saidOnce = { mariadb: new Set(['1364']), mysql: new Set(['1364', '1048']) } as const
+
 export async function warningsOf(connection: Connection): Promise<Warning[]> {
   const result = await connection.query('SHOW WARNINGS')
   if (result.kind !== 'rows') return []
@@ -51,12 +54,24 @@ async function listedMax(connection: Connection): Promise<number> {
 /** What each shard lists that was warned of something. */
 export class Listed {
   readonly lists: Warning[][] = []
-  max = Infinity
+  readonly #once: ReadonlySet<string>
+  #max = Infinity
+
+  /** @param once codes of what is said of a column, whatever the rows */
+  constructor(once: ReadonlySet<string> = new Set()) {
+    this.#once = once
+  }
 
   /** While the connection has them still. */
   async add(connection: Connection): Promise<void> {
     this.lists.push(await warningsOf(connection))
-    if (this.lists.length === 2) this.max = await listedMax(connection)
+    if (this.lists.length === 2) this.#max = await listedMax(connection)
+  }
+
+  /** As one server counts and lists it. (`mergedWarnings`) */
+  merged(count: number, form: 'text' | 'binary', read: number | null, compared?: ReadonlyMap<string, number>): Said {
+    const { count: all, list } = mergedWarnings(count, this.lists, form, read, compared, this.#once)
+    return saidOf(list.slice(0, this.#max), all)
   }
 }
 
@@ -97,6 +112,7 @@ function surplus(listed: readonly (readonly Warning[])[], compared: ReadonlyMap<
  * @param listed of each shard that said something
  * @param read how many shards got the same text; null: each got rows of its own
  * @param compared constants that servers convert once, and how often each stands in the text
+ * @param once codes of what is said of a column, whatever the rows
  */
 export function mergedWarnings(
   count: number,
@@ -104,6 +120,7 @@ export function mergedWarnings(
   form: 'text' | 'binary',
   read: number | null = null,
   compared: ReadonlyMap<string, number> = new Map(),
+  once: ReadonlySet<string> = new Set(),
 ): { count: number; list: Warning[] } {
   if (listed.length === 0) return { count, list: [] }
   const invalid = (one: readonly Warning[]): string => JSON.stringify(one.filter(([, code]) => code === invalidText))
@@ -113,9 +130,11 @@ export function mergedWarnings(
   // As often as the text has it (VALUES() twice): one shard says all of that.
   const teller = form === 'text' ? listed.find((one) => one.some(isAboutText)) : undefined
   const tooMany = surplus(listed, compared)
+  const columns = new Set<string>()
   const list = listed
     .flatMap((one) => (one === teller ? one : one.filter((warning) => !isAboutText(warning))))
     .filter(([, code, message]) => {
+      if (once.has(code ?? '')) return columns.size < columns.add(`${code} ${message}`).size
       const left = tooMany.get(`${code} ${message}`) ?? 0
       if (left > 0) tooMany.set(`${code} ${message}`, left - 1)
       return left === 0

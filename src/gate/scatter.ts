@@ -30,7 +30,7 @@ import { drain, Executions, open, performed } from './part-stream.ts'
 import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteOptions } from './scatter-parts.ts'
 import type { WriteSummary } from './scatter-summary.ts'
 import { comparedIn } from './compared-constants.ts'
-import { Listed, mergedWarnings, saidOf } from './scatter-warnings.ts'
+import { Listed, saidOnce } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
 import { rollbackBranch } from './xa-commit.ts'
 import { atInstant, showingText, withJoinLimit } from './settings.ts'
@@ -152,11 +152,11 @@ export class Scatter {
       if (problem === null) {
         if (transaction !== null && transaction.expelled === null) this.settle(transaction)
         const compared = listed.lists.length < 2 ? undefined : comparedIn(parts[0], options.params, this.#runner.settings)
-        const { count, list } = mergedWarnings(warned, listed.lists, options.form, parts.length, compared)
-        writer.end(this.#runner.status, count)
+        const said = listed.merged(warned, options.form, parts.length, compared)
+        writer.end(this.#runner.status, said.count)
         this.#runner.affectedRows = -1n
-        this.#runner.warnings = count
-        this.#runner.connections.said = saidOf(list.slice(0, listed.max), count)
+        this.#runner.warnings = said.count
+        this.#runner.connections.said = said
         return { kind: 'done', value: undefined }
       }
       const unseen = !writer.started
@@ -188,7 +188,7 @@ export class Scatter {
   async write(
     given: readonly Part[] | ((on: Transaction, instant: string | null) => Promise<readonly Part[]>),
     transaction: Transaction | null,
-    { effect, sum, shards, form, hooks, copies }: WriteOptions,
+    { effect, sum, shards, form, hooks, copies, inserts }: WriteOptions,
   ): Promise<ScatterResult<WriteSummary>> {
     const own = transaction === null ? this.#runner.ownTransaction(copies) : null
     const on = transaction ?? (own as Transaction)
@@ -204,7 +204,7 @@ export class Scatter {
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clocks, concerned)
     const results: OkResult[] = []
-    const listed = new Listed()
+    const listed = new Listed(inserts ? saidOnce[this.#core.isMariadb ? 'mariadb' : 'mysql'] : undefined)
     let teller: ShardView | undefined
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
@@ -243,9 +243,9 @@ export class Scatter {
       const [first, ...others] = typeof given === 'function' || listed.lists.length < 2 ? [] : given
       const same = others.every(({ text }) => first?.text.equals(text) === true) ? first : undefined
       const compared = comparedIn(same, same?.params ?? [], this.#runner.settings)
-      const { count, list } = mergedWarnings(total.warnings, listed.lists, form, null, compared)
-      this.#runner.connections.said = saidOf(list.slice(0, listed.max), count)
-      return { kind: 'done', value: { ...total, warnings: count, info: total.info.replace(/(Warnings: )\d+/, `$1${count}`) } }
+      const said = listed.merged(total.warnings, form, null, compared)
+      this.#runner.connections.said = said
+      return { kind: 'done', value: { ...total, warnings: said.count, info: total.info.replace(/\d+(?=\D*$)/, String(said.count)) } }
     } catch (error) {
       await hooks?.end()
       const elsewhere = error instanceof ElsewhereError ? error : null
