@@ -66,6 +66,16 @@ export function asKept(params: Param[], kept: KeptTypes): Param[] {
   return out
 }
 
+/** The same of a SET: there `1.5` after an integer is a DECIMAL, and goes on as one. */
+export function asKeptBySet(params: Param[], kept: KeptTypes): Param[] {
+  return asKept(params, kept).map((param, i) => {
+    const before = kept[i]
+    if (before === undefined || param.value === null || kindOf(before.type) !== 'integer' || kindOf(param.type) !== 'text') return param
+    kept[i] = { type: columnType.newdecimal, unsigned: false }
+    return { type: columnType.newdecimal, unsigned: false, value: param.value }
+  })
+}
+
 const integerText = /^\d{1,18}$/
 const numberText = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})$/
 const timeText: Readonly<Record<number, RegExp>> = {

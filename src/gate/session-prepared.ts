@@ -22,7 +22,7 @@ import { lockHome, namesSystem, notNamed, targetOf } from './unsharded-target.ts
 import type { KeyspaceView } from './view.ts'
 import type { Lexed } from '../sql/lexer.ts'
 import { classifyCached } from './passthrough-cache.ts'
-import { asKept } from './kept-types.ts'
+import { asKeptBySet } from './kept-types.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
@@ -321,7 +321,7 @@ export class PreparedStatements {
     const sent = decodeParameters(payload, statement, longData)
     const { isMariadb } = this.#core
     if (statement.passthrough?.kind === 'kill') return inlineParameters(lexed, null, sent.map(valueOf).map(sessionNumber))
-    return inlineParameters(lexed, null, setParameters(lexed, isMariadb ? sent : asKept(sent, statement.kept), isMariadb))
+    return inlineParameters(lexed, null, setParameters(lexed, isMariadb ? sent : asKeptBySet(sent, statement.kept), isMariadb))
   }
 
   /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */

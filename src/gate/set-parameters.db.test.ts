@@ -56,6 +56,7 @@ for (const flavour of flavours())
         for (const given of [
           [integer(5), text('7')],
           [datetime, text('2024-05-06 07:08:09')],
+          [integer(5), text('1.5'), text('2.50')],
           [double(1.5), text('2.5'), integer(2)],
         ]) {
           const [ours, theirs] = [await oneByOne(beside.c, given), await oneByOne(beside.one, given)]
@@ -97,7 +98,7 @@ async function executed(on: Connection, sql: string, param: Param): Promise<void
   }
 }
 
-/** What is there after each execution of one statement, and whether it is bytes. */
+/** What is there after each execution of one statement, and whether it is bytes or DECIMAL. */
 async function oneByOne(on: Connection, given: readonly Param[]): Promise<string> {
   const statement = await on.prepare('SET @a = ?')
   const told: string[] = []
@@ -115,7 +116,8 @@ async function rowsAndBytes(on: Connection, sql: string): Promise<string> {
   for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join('/'))
   // Of NULL no type is kept.
   const areBytes = stream.columns.map(({ charset, type }) => charset === collation.binary && isText(type))
-  return `${rows.join(' ')}${rows.includes('NULL') ? '' : ` ${areBytes.join()}`}`
+  const areDecimal = stream.columns.map(({ type }) => type === columnType.newdecimal)
+  return `${rows.join(' ')}${rows.includes('NULL') ? '' : ` ${areBytes.join()} ${areDecimal.join()}`}`
 }
 
 function isText(type: number): boolean {
