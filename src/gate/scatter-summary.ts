@@ -1,5 +1,6 @@
 /** What a write over several shards says of itself, of what each shard says. */
-import type { OkResult } from '../mysql/connection.ts'
+import type { Connection, OkResult } from '../mysql/connection.ts'
+import type { Warning } from './scatter-warnings.ts'
 
 /** `insertId`: of one answer, what it names. */
 export type WriteSummary = { affectedRows: bigint; insertId: bigint; warnings: number; info: string }
@@ -8,6 +9,19 @@ export type WriteSummary = { affectedRows: bigint; insertId: bigint; warnings: n
 export function numbersOf(info: string): readonly [bigint, bigint, bigint] | null {
   const said = /^\D+(\d+)\D+(\d+)\D+(\d+)\D*$/.exec(info)
   return said === null ? null : [BigInt(said[1] ?? 0), BigInt(said[2] ?? 0), BigInt(said[3] ?? 0)]
+}
+
+/** ER_CHECK_CONSTRAINT_VIOLATED, ER_NO_REFERENCED_ROW_2. */
+const [failedCheck, withoutParent] = ['3819', '1452']
+
+/**
+ * A row that IGNORE leaves out for a CHECK or, from MySQL 9.6 on, for a missing parent is counted neither among the records nor among the duplicates (*tried*; MariaDB counts it as both). An INSERT of one
+ * such row alone says nothing: it is given what it would say among others.
+ */
+export function withLeftOut(result: OkResult, list: readonly Warning[], mysql: Pick<Connection, 'versionNumber'> | null): OkResult {
+  if (mysql === null || result.info !== '' || result.affectedRows > 0n) return result
+  const leftOut = list.some(([, code]) => code === failedCheck || (code === withoutParent && mysql.versionNumber >= 90600))
+  return leftOut ? { ...result, info: `Records: 0  Duplicates: 0  Warnings: ${result.warnings}` } : result
 }
 
 /** `Records: 3  Duplicates: 0  Warnings: 0` of several: the same words with the numbers added. */

@@ -63,9 +63,11 @@ export class Listed {
   }
 
   /** While the connection has them still. */
-  async add(connection: Connection): Promise<void> {
-    this.lists.push(await warningsOf(connection))
+  async add(connection: Connection): Promise<readonly Warning[]> {
+    const list = await warningsOf(connection)
+    this.lists.push(list)
     if (this.lists.length === 2) this.#max = await listedMax(connection)
+    return list
   }
 
   /** As one server counts and lists it. (`mergedWarnings`) */

@@ -28,7 +28,7 @@ import { connectError } from './session-connections.ts'
 import { instantOf } from './instant.ts'
 import { drain, Executions, open, performed } from './part-stream.ts'
 import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteOptions } from './scatter-parts.ts'
-import type { WriteSummary } from './scatter-summary.ts'
+import { withLeftOut, type WriteSummary } from './scatter-summary.ts'
 import { comparedIn } from './compared-constants.ts'
 import { Listed, saidOnce } from './scatter-warnings.ts'
 import { HeldMeanwhile } from './request.ts'
@@ -226,8 +226,9 @@ export class Scatter {
           branch.open = branch.backend.connection.inTransaction
           // Of copies one is warned of: each says the same.
           const warnings = copies && part.shard !== (teller ??= part.shard) ? 0 : result.warnings
-          if (result.kind === 'ok') results.push({ ...result, warnings })
-          if (warnings > 0) await listed.add(branch.backend.connection)
+          const list = warnings > 0 ? await listed.add(branch.backend.connection) : []
+          if (result.kind === 'ok')
+            results.push(withLeftOut({ ...result, warnings }, list, this.#core.isMariadb ? null : branch.backend.connection))
         } finally {
           this.#running.delete(mark)
         }
