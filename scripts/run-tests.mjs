@@ -64,37 +64,33 @@ const { atOnce = 1, atOnceMax = atOnce, idleShare = 0.25, settleMs = 1_000 } = p
 
 async function runFile(kind) {
   kind.running++
-  const end = new AbortController()
   const next = kind.left.shift()
   // The limit is each test's. A file whose process does not end is ended too, and named: at three times the limit, for several may hang in it; one with a process of its
   // own also once no test of it has run for a fifth of the limit, since something was left open then.
-  const limit = setTimeout(() => end.abort(), 3 * kind.timeoutMs)
-  const idle = whenIdle(kind.timeoutMs / 5, () => end.abort())
-  if (Array.isArray(next)) await tellSeveral(kind, next, end.signal)
-  else await tellOne(next, idle.watch(run({ files: [next], timeout: kind.timeoutMs, signal: end.signal })))
-  clearTimeout(limit)
-  idle.over()
+  const limit = AbortSignal.timeout(3 * kind.timeoutMs)
+  if (Array.isArray(next)) await tellSeveral(kind, next, limit)
+  else {
+    const idle = new AbortController()
+    const signal = AbortSignal.any([limit, idle.signal])
+    await tellOne(next, endedWhenIdle(run({ files: [next], timeout: kind.timeoutMs, signal }), kind.timeoutMs / 5, idle))
+  }
   kind.running--
 }
 
-/** Calls `then` when tests have run, and none has for so long. */
-function whenIdle(ms, then) {
+/** Ends what runs them when tests have run, and none has for so long. */
+async function* endedWhenIdle(tests, ms, end) {
   let running = 0
   let timer
-  return {
-    async *watch(tests) {
-      for await (const event of tests) {
-        const { type } = event
-        if (type === 'test:dequeue') running++
-        else if (type === 'test:complete') running--
-        clearTimeout(timer)
-        // The file itself is the one.
-        if (running === 1 && type !== 'test:dequeue') timer = setTimeout(then, ms)
-        yield event
-      }
-    },
-    over: () => clearTimeout(timer),
+  for await (const event of tests) {
+    const { type } = event
+    if (type === 'test:dequeue') running++
+    else if (type === 'test:complete') running--
+    clearTimeout(timer)
+    // The file itself is the one.
+    if (running === 1 && type !== 'test:dequeue') timer = setTimeout(() => end.abort(), ms)
+    yield event
   }
+  clearTimeout(timer)
 }
 
 const severalFiles = join(import.meta.dirname, 'several-files.mjs')

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
-import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+import { gateOnServer, overFour, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const tooLong = (ids: readonly number[]): string => ids.map((id) => `(${id}, 'too long')`).join()
 
@@ -56,11 +56,7 @@ for (const flavour of flavours()) {
         settings: { max_error_count: 2 },
         keyspaces: {
           one: 'one',
-          wide: {
-            shards: ['-40', '40-80', '80-c0', 'c0-'],
-            vindexes: { hash: { type: 'hash' } },
-            tables: Object.fromEntries(['t', 'needed'].map((table) => [table, { column_vindexes: [{ column: 'id', name: 'hash' }] }])),
-          },
+          wide: overFour(['t', 'needed']),
         },
         tables: ['t (id BIGINT PRIMARY KEY, w VARCHAR(3))', 'needed (id BIGINT PRIMARY KEY, n INT NOT NULL, w VARCHAR(3) NOT NULL)'],
       })

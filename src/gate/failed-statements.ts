@@ -89,7 +89,7 @@ export async function serverSaidNo(
   }
   runner.affectedRows = -1n
   if (backend.connection.inTransaction) runner.adopt(backend, shard)
-  else runner.connections.done(backend, true, true)
+  else runner.connections.done(backend, true, null)
   return null
 }
 

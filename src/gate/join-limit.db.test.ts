@@ -3,8 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
-import { besideOne, gateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, gateOnServer, takenBack } from './testkit/gate-on-server.ts'
 
 /** What is not limited on one server. */
 const writes = [
@@ -105,16 +104,8 @@ for (const flavour of flavours())
     }
   })
 
-/** What it answers, or is refused by; taken back. */
-async function outcome(on: Connection, sql: string): Promise<string> {
-  await on.query('BEGIN')
-  try {
-    const result = await on.query(sql)
-    return result.kind === 'rows' ? result.rows.map((row) => row.join('/')).join(' ') : `${result.affectedRows} ${result.info}`
-  } catch (error) {
-    if (!isServerError(error)) throw error
-    return error.errno === 1235 ? error.message : String(error.errno)
-  } finally {
-    await on.query('ROLLBACK')
-  }
-}
+/** What it answers, or is refused by. */
+const outcome = (on: Connection, sql: string): Promise<string> =>
+  takenBack(on, sql, (result) =>
+    result.kind === 'rows' ? result.rows.map((row) => row.join('/')).join(' ') : `${result.affectedRows} ${result.info}`,
+  )

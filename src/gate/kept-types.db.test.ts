@@ -5,7 +5,7 @@ import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { columnType } from '../wire/column-types.ts'
-import { double, execution, integer, text, type Param } from './testkit/execution.ts'
+import { double, execution, integer, text, textsOf, type Param } from './testkit/execution.ts'
 import { besideOne, gateOnServer } from './testkit/gate-on-server.ts'
 
 const decimal = (value: string): Param => ({ type: columnType.newdecimal, text: value })
@@ -84,10 +84,7 @@ async function answers(on: Connection, sql: string, given: readonly Param[]): Pr
   const out: string[] = []
   for (const param of given)
     try {
-      const stream = await on.executedRows(execution(statement.id, [param]))
-      const rows: string[] = []
-      for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join('/'))
-      out.push(rows.join(' '))
+      out.push((await textsOf(await on.executedRows(execution(statement.id, [param])))).join(' '))
     } catch (error) {
       if (!isServerError(error)) throw error
       out.push(String(error.errno))

@@ -1,9 +1,9 @@
 /**
  * MySQL goes on with the type that a parameter of a prepared statement had: text that comes after a number is taken for a number, after a time for a time, and integers after a
  * DOUBLE for DOUBLEs (8.0.22 and later; seen in `kept-types.db.test.ts`). Parts of one statement run on connections that never saw the executions before it, so here the value
- * is made what MySQL would make of it, and each shard sees that type alone. Of text that reads as
- * no number, and of a number after a time, nobody knows here what one server would make: it is refused. `1.5` after an integer stays a text: beside a number's column that is
- * what a server takes it for; elsewhere it would say 1. Only of what reads: where a value is stored, its column says the type. MariaDB takes each execution by itself.
+ * is made what MySQL would make of it, and each shard sees that type alone. Of text that reads as no number, and of a number after a time, nobody knows here what one server would
+ * make: it is refused. `1.5` after an integer stays a text: beside a number's column that is what a server takes it for; elsewhere it would say 1. Only of what reads: where a
+ * value is stored, its column says the type. MariaDB takes each execution by itself.
  */
 import { columnType } from '../wire/column-types.ts'
 import type { Param, ParamType } from '../wire/stmt-execute.ts'
@@ -11,35 +11,17 @@ import { planErrors } from './plan/errors.ts'
 import type { SessionStatement } from './prepared.ts'
 import type { KeyspaceView } from './view.ts'
 
-/** By parameter, what it goes on as; undefined: no number and no time came yet. */
-export type KeptTypes = (ParamType | undefined)[]
-
 type Kind = 'integer' | 'decimal' | 'double' | 'time' | 'text'
+type Kept = ParamType & { readonly kind: Kind }
 
-function kindOf(type: number): Kind {
-  switch (type) {
-    case columnType.tiny:
-    case columnType.short:
-    case columnType.long:
-    case columnType.longlong:
-    case columnType.int24:
-    case columnType.year:
-    case columnType.bool:
-      return 'integer'
-    case columnType.decimal:
-    case columnType.newdecimal:
-      return 'decimal'
-    case columnType.float:
-    case columnType.double:
-      return 'double'
-    case columnType.timestamp:
-    case columnType.date:
-    case columnType.time:
-    case columnType.datetime:
-      return 'time'
-    default:
-      return 'text'
-  }
+/** By parameter, what it goes on as; undefined: no number and no time came yet. */
+export type KeptTypes = (Kept | undefined)[]
+
+function kindOf({ type, value }: Param): Kind {
+  if (typeof value === 'bigint') return 'integer'
+  if (typeof value === 'number') return 'double'
+  if (typeof value === 'string') return 'time'
+  return type === columnType.decimal || type === columnType.newdecimal ? 'decimal' : 'text'
 }
 
 /** Whether the types of executions before count: reads, on MySQL. */
@@ -54,11 +36,14 @@ export function goesOn({ passthrough }: SessionStatement, { shards }: KeyspaceVi
  */
 export function asKept(params: Param[], kept: KeptTypes): Param[] {
   let out = params
-  for (const [i, param] of params.entries()) {
+  for (let i = 0; i < params.length; i++) {
+    const param = params[i] as Param
     if (param.value === null) continue
     const before = kept[i]
     const now = before === undefined ? param : takenFor(param, before)
-    if (kindOf(now.type) !== 'text') kept[i] = { type: now.type, unsigned: now.unsigned }
+    const { type, unsigned } = now
+    const kind = kindOf(now)
+    if (kind !== 'text' && (type !== before?.type || unsigned !== before.unsigned)) kept[i] = { type, unsigned, kind }
     if (now === param) continue
     if (out === params) out = [...params]
     out[i] = now
@@ -69,32 +54,34 @@ export function asKept(params: Param[], kept: KeptTypes): Param[] {
 /** The same of a SET: there `1.5` after an integer is a DECIMAL, and goes on as one. */
 export function asKeptBySet(params: Param[], kept: KeptTypes): Param[] {
   return asKept(params, kept).map((param, i) => {
-    const before = kept[i]
-    if (before === undefined || param.value === null || kindOf(before.type) !== 'integer' || kindOf(param.type) !== 'text') return param
-    kept[i] = { type: columnType.newdecimal, unsigned: false }
-    return { type: columnType.newdecimal, unsigned: false, value: param.value }
+    if (kept[i]?.kind !== 'integer' || param.value === null || kindOf(param) !== 'text') return param
+    const decimal = { type: columnType.newdecimal, unsigned: false }
+    kept[i] = { ...decimal, kind: 'decimal' }
+    return { ...decimal, value: param.value }
   })
 }
 
 const integerText = /^\d{1,18}$/
 const numberText = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})$/
+const instantText = /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/
 const timeText: Readonly<Record<number, RegExp>> = {
   [columnType.time]: /^-?\d{2,3}:[0-5]\d:[0-5]\d(?:\.\d{1,6})?$/,
   [columnType.date]: /^\d{4}-\d\d-\d\d$/,
-  [columnType.datetime]: /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/,
-  [columnType.timestamp]: /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/,
+  [columnType.datetime]: instantText,
+  [columnType.timestamp]: instantText,
 }
 
-function takenFor(param: Param, before: ParamType): Param {
-  const [was, is] = [kindOf(before.type), kindOf(param.type)]
+function takenFor(param: Param, before: Kept): Param {
+  const was = before.kind
+  const is = kindOf(param)
   const { value } = param
   if ((is === 'integer' || is === 'decimal') && was === 'double') return { type: columnType.double, unsigned: false, value: Number(value) }
   if (is === 'integer' && was === 'decimal') return { type: before.type, unsigned: false, value: Buffer.from(String(value)) }
   if (is === 'time' || (is !== 'text' && was !== 'time')) return param
   const text = Buffer.isBuffer(value) ? value.toString('latin1') : String(value)
   if (is === 'text') {
-    if (was === 'integer' && !integerText.test(text) && numberText.test(text)) return param
     if (was === 'integer' && integerText.test(text)) return { type: columnType.longlong, unsigned: before.unsigned, value: BigInt(text) }
+    if (was === 'integer' && numberText.test(text)) return param
     if (was === 'double' && numberText.test(text)) return { type: columnType.double, unsigned: false, value: Number(text) }
     if (was === 'decimal' && numberText.test(text)) return { type: before.type, unsigned: false, value }
     if (was === 'time' && timeText[before.type]?.test(text) === true) return { type: before.type, unsigned: false, value: text }

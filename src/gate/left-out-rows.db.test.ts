@@ -5,7 +5,7 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+import { gateOnServer, overFour, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const values = [
   '(1)',
@@ -27,13 +27,7 @@ for (const flavour of flavours()) {
         flavour,
         keyspaces: {
           one: 'one',
-          wide: {
-            shards: ['-40', '40-80', '80-c0', 'c0-'],
-            vindexes: { hash: { type: 'hash' } },
-            tables: Object.fromEntries(
-              ['parent', 'child', 'checked'].map((table) => [table, { column_vindexes: [{ column: 'id', name: 'hash' }] }]),
-            ),
-          },
+          wide: overFour(['parent', 'child', 'checked']),
         },
         tables: [
           'parent (id BIGINT PRIMARY KEY)',

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { gateOnServer, type GateOnServer } from './testkit/gate-on-server.ts'
+import { gateOnServer, overFour, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const tables = [
   `t (k INT NOT NULL, id INT NOT NULL, f FLOAT, d DATETIME(3) NULL, touched TIMESTAMP NOT NULL DEFAULT '2020-01-01 00:00:00', b VARBINARY(9), twice INT AS (id * 2) STORED,
@@ -23,16 +23,11 @@ for (const flavour of flavours()) {
     let one: Connection
 
     before(async () => {
-      const by = { column_vindexes: [{ column: 'k', name: 'hash' }] }
       world = await gateOnServer({
         flavour,
         keyspaces: {
           one: 'one',
-          app: {
-            shards: ['-40', '40-80', '80-c0', 'c0-'],
-            vindexes: { hash: { type: 'hash' } },
-            tables: { t: by, watched: by, stamped: by },
-          },
+          app: overFour(['t', 'watched', 'stamped'], 'k'),
         },
         tables,
       })

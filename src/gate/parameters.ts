@@ -92,7 +92,7 @@ export function setParameters(lexed: Lexed, params: readonly Param[], isMariadb:
     const value = valueOf(param)
     if (value.type !== 'text' && value.type !== 'binary') return value
     const time = value.type === 'text' ? value.time : undefined
-    if (stands[i] === 'alone' && isTime(param.type))
+    if (stands[i] === 'alone' && typeof param.value === 'string')
       return {
         type: 'binary',
         bytes: isMariadb || time === 'DATE' || value.bytes.includes('.') ? value.bytes : Buffer.concat([value.bytes, sixDigits]),
@@ -109,10 +109,6 @@ export function setParameters(lexed: Lexed, params: readonly Param[], isMariadb:
   })
 }
 const sixDigits = Buffer.from('.000000')
-
-function isTime(type: number): boolean {
-  return [columnType.date, columnType.newdate, columnType.time, columnType.datetime, columnType.timestamp].some((one) => one === type)
-}
 
 /** The number of a session as KILL takes it: what is none is 0. */
 export function sessionNumber(value: Value): Value {

@@ -5,7 +5,7 @@ import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { columnType } from '../wire/column-types.ts'
-import { double, execution, integer, text, type Param } from './testkit/execution.ts'
+import { double, execution, integer, text, textsOf, type Param } from './testkit/execution.ts'
 import { besideOne, gateOnServer, type BesideOne, type GateOnServer } from './testkit/gate-on-server.ts'
 
 const nulls = [columnType.tiny, columnType.longlong, columnType.double, columnType.newdecimal, columnType.datetime, columnType.time]
@@ -182,8 +182,7 @@ for (const flavour of flavours()) {
       const statement = await on.prepare(sql)
       try {
         const stream = await on.executedRows(execution(statement.id, params))
-        const rows: string[] = []
-        for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join(' '))
+        const rows = await textsOf(stream)
         const columns = stream.columns.map(
           ({ name, type, decimals, flags, charset }) =>
             `${name}: ${type}, ${decimals} decimals, charset ${charset}${(flags & 0x20) === 0 ? '' : ', unsigned'}`,

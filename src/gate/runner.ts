@@ -313,7 +313,7 @@ export class Runner implements TransactionHost {
       if (this.warnings > 0 && !backend.connection.inTransaction) return this.#leaveAsked(transaction, branch)
       this.leaveEnded(transaction, branch)
     } else if (backend.connection.inTransaction) this.adopt(backend, shard)
-    else this.connections.done(backend, request.keepAtHand || this.warnings > 0, request.needsPrevious ? 'as before' : this.warnings > 0)
+    else this.connections.done(backend, request.keepAtHand || this.warnings > 0, request.needsPrevious ? 'as before' : this.warnings)
     return undefined
   }
 

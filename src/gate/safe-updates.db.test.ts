@@ -3,8 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isServerError } from '../mysql/errors.ts'
-import { besideOne, gateOnServer } from './testkit/gate-on-server.ts'
+import { besideOne, gateOnServer, takenBack } from './testkit/gate-on-server.ts'
 
 const statements = [
   'UPDATE t SET id = id + 100 WHERE id = 1',
@@ -65,16 +64,6 @@ for (const flavour of flavours())
     }
   })
 
-/** How many rows, or what it is refused by; taken back. */
-async function outcome(on: Connection, sql: string): Promise<string> {
-  await on.query('BEGIN')
-  try {
-    const result = await on.query(sql)
-    return 'affectedRows' in result ? String(result.affectedRows) : 'rows'
-  } catch (error) {
-    if (!isServerError(error)) throw error
-    return error.errno === 1235 ? error.message : String(error.errno)
-  } finally {
-    await on.query('ROLLBACK')
-  }
-}
+/** How many rows, or what it is refused by. */
+const outcome = (on: Connection, sql: string): Promise<string> =>
+  takenBack(on, sql, (result) => ('affectedRows' in result ? String(result.affectedRows) : 'rows'))

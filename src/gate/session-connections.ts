@@ -46,15 +46,15 @@ export class SessionConnections {
   /** By keyspace. */
   readonly #pins = new Map<string, Pinned>()
   #atHand: Backend | null = null
-  /** The statement that was last kept at hand for was warned of something, or failed. */
-  #warned = false
+  /** How many warnings the answer of the statement told of that was last kept at hand for; null: it failed. */
+  #told: number | null = 0
   /** What the connection at hand had to say when somebody else needed it: null when it was lost over that. */
   #leaving: Promise<Said | null> | null = null
   /** Ends the waits of the statement that runs. */
   signal: AbortSignal | null = null
   readonly #letGo = (): Promise<void> | undefined => {
     const backend = this.#takeAtHand()
-    return backend === null ? undefined : this.#give(backend, this.#warned)
+    return backend === null ? undefined : this.#give(backend, this.#told)
   }
   readonly #refused = (end: Refusal): void =>
     this.#core.log.warn({ errno: end.errno, message: end.message }, 'a server refused a session setting that it had accepted before')
@@ -157,10 +157,10 @@ export class SessionConnections {
 
   /**
    * An autocommit statement ended: the connection goes back, or stays at hand for what asks about that statement.
-   * @param given there are warnings to ask for, or an error; `as before`: it asked about the statement before, of which its connection still tells
+   * @param given how many warnings there are to ask for; null: an error; `as before`: it asked about the statement before, of which its connection still tells
    */
-  done(backend: Backend, keepAtHand: boolean, given: boolean | 'as before' = false): void {
-    const warned = given === 'as before' ? this.#warned : given
+  done(backend: Backend, keepAtHand: boolean, given: number | null | 'as before' = 0): void {
+    const told = given === 'as before' ? this.#told : given
     if (this.isPinned(backend)) return
     if (this.#atHand !== null && this.#atHand !== backend) this.releaseAtHand()
     if (
@@ -170,10 +170,10 @@ export class SessionConnections {
       backend.pool.linger(this.#letGo)
     ) {
       this.#atHand = backend
-      this.#warned = warned
+      this.#told = told
       return
     }
-    void this.#give(backend, warned)
+    void this.#give(backend, told)
   }
 
   releaseAtHand(): void {
@@ -189,12 +189,12 @@ export class SessionConnections {
   }
 
   /** What the client may ask for next is asked before others have the connection. @returns when it is back; undefined: it is */
-  #give(backend: Backend, warned: boolean): Promise<void> | undefined {
-    if (!warned || this.#said !== null) {
+  #give(backend: Backend, told: number | null): Promise<void> | undefined {
+    if (told === 0 || this.#said !== null) {
       backend.pool.give(backend)
       return undefined
     }
-    const asked = saidOn(backend.connection, null).catch(() => null)
+    const asked = saidOn(backend.connection, told).catch(() => null)
     this.#leaving = asked
     return backend.pool.giveAfter(backend, asked)
   }

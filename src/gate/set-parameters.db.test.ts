@@ -5,7 +5,7 @@ import { flavours } from '../../test/kit/servers.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isServerError } from '../mysql/errors.ts'
 import { collation, columnType } from '../wire/column-types.ts'
-import { double, execution, integer, text, type Param } from './testkit/execution.ts'
+import { double, execution, integer, text, textsOf, type Param } from './testkit/execution.ts'
 import { besideOne, gateOnServer } from './testkit/gate-on-server.ts'
 
 const numbers: readonly Param[] = [
@@ -111,13 +111,11 @@ async function oneByOne(on: Connection, given: readonly Param[]): Promise<string
 }
 
 async function rowsAndBytes(on: Connection, sql: string): Promise<string> {
-  const rows: string[] = []
   const stream = await on.rows(sql)
-  for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join('/'))
-  // Of NULL no type is kept.
+  const rows = await textsOf(stream)
   const areBytes = stream.columns.map(({ charset, type }) => charset === collation.binary && isText(type))
   const areDecimal = stream.columns.map(({ type }) => type === columnType.newdecimal)
-  return `${rows.join(' ')}${rows.includes('NULL') ? '' : ` ${areBytes.join()} ${areDecimal.join()}`}`
+  return `${rows.join(' ')} ${areBytes.join()} ${areDecimal.join()}`
 }
 
 function isText(type: number): boolean {

@@ -10,6 +10,7 @@ import { alternativesOf } from './alternatives.ts'
 import type { Catalog } from './catalog.ts'
 import { choosesRows } from './chosen-rows.ts'
 import { type Ctes, meaningOf, namesBehind, namesWithin, noCtes } from './ctes.ts'
+import { boundAssignment, boundBy, type ConnectionBound } from './connection-bound.ts'
 import { isAggregate, isClock, isConnectionBound, isInstant, isRandom, isSeeded, sessionFunction, sessionVariable } from './functions.ts'
 import { Groups } from './groups.ts'
 import { boundsOf } from './ranges.ts'
@@ -30,7 +31,7 @@ export class Analysis {
   /** Derived tables, CTEs, UNIONs. */
   opaque: string | null = null
   /** A function or form that is bound to one server connection. */
-  connectionBound: string | null = null
+  connectionBound: ConnectionBound | null = null
   /** A function that gives another value at each call; one that tells the time of the call. */
   random: string | null = null
   clock: string | null = null
@@ -154,8 +155,7 @@ export class Analysis {
     if (query.having !== null) this.#expr(query.having.expr, scope, ctes)
     for (const window of query.windows) for (const part of [...window.partition, ...window.order]) this.#position(part, scope, ctes)
     for (const item of query.orderBy?.items ?? []) this.#position(item.expr, scope, ctes)
-    if (query.into !== null) this.connectionBound ??= 'SELECT … INTO'
-    if (query.options.includes('SQL_CALC_FOUND_ROWS')) this.connectionBound ??= 'SQL_CALC_FOUND_ROWS'
+    this.connectionBound ??= boundBy(query)
   }
 
   /** What is put in place of a function would change the column's label: the label is written out. */
@@ -276,7 +276,7 @@ export class Analysis {
             else if (isInstant(node)) this.instant = true
             else if (isRandom(node)) this.random ??= node.name + '()'
             else if (isClock(node)) this.clock ??= node.name + '()'
-            else if (isConnectionBound(node)) this.connectionBound ??= node.name + '()'
+            else if (isConnectionBound(node)) this.connectionBound ??= { construct: node.name + '()' }
             if (!node.extended && node.over === null) return
             // GROUP_CONCAT(… ORDER BY 1) names its first argument, and MySQL refuses a number in a window.
             for (const arg of [...node.args, ...(node.over?.partition ?? []), ...(node.over?.order ?? [])]) this.#position(arg, scope, ctes)
@@ -291,7 +291,7 @@ export class Analysis {
             this.edits.push({ span: node.span, pieces: [{ kind: 'session', ref: { kind: 'user-variable', name: node.name } }] })
             return
           case 'other':
-            if (node.construct === ':=') this.connectionBound ??= 'an assignment to a user variable'
+            if (node.construct === ':=') this.connectionBound ??= boundAssignment
             if (node.construct.startsWith('MATCH')) this.matches.push({ match: node, scope })
             return
           default:

@@ -19,7 +19,7 @@ import { computesOfParameters, computesOfParametersAlone } from './lone-paramete
 import { ownedLookups, refuseWithLookups } from './lookup.ts'
 import { refuseOwnDefaults } from './own-defaults.ts'
 import { refuseChoosingCopies, refuseDivergingCopies, shardKeyAssignments } from './shard-key.ts'
-import { refusedConnectionBound } from './select-plan.ts'
+import { refusedConnectionBound } from './connection-bound.ts'
 import { countedColumn } from './server-ids.ts'
 import { bare, slotOf } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'

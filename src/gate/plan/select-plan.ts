@@ -2,7 +2,7 @@
 import type { Query, Select } from '../../sql/ast.ts'
 import { walkQuery } from '../../sql/walk.ts'
 import type { Analysis } from './analysis.ts'
-import { planErrors } from './errors.ts'
+import { refusedConnectionBound } from './connection-bound.ts'
 import { gatherPlan } from './gather-plan.ts'
 import type { Root } from './groups.ts'
 import type { GatherPlan } from './gather-types.ts'
@@ -119,17 +119,4 @@ export function severalRoots(roots: readonly Root[]): RoutedPlan['scatter'] {
     'they are not joined by their shard keys',
     'join them on their shard keys, or restrict each to one shard key value',
   )
-}
-
-const instead: Readonly<Record<string, string>> = {
-  'SELECT … INTO': 'into a variable: SET @a = (SELECT …), which the gate keeps; into a file: read the rows in the application',
-  'an assignment to a user variable': 'SET @a = …, a statement of its own, which the gate keeps',
-}
-
-export function refusedConnectionBound(construct: string): Error {
-  return planErrors.refused({
-    construct,
-    reason: 'it belongs to one server connection, and statements of a session go to many',
-    instead: instead[construct] ?? 'keep it in the application, or use an unsharded keyspace',
-  })
 }

@@ -1,4 +1,5 @@
-/** COM_STMT_EXECUTE with parameters of any type, as a client may send them. */
+/** COM_STMT_EXECUTE with parameters of any type, as a client may send them; and the rows of its answer. */
+import type { RowStream } from '../../mysql/connection.ts'
 import { columnType } from '../../wire/column-types.ts'
 import { writeTextAsBinary } from '../../wire/binary-values.ts'
 import { com } from '../../wire/commands.ts'
@@ -26,3 +27,10 @@ export function execution(id: number, params: readonly Param[]): Buffer {
 export const integer = (value: number): Param => ({ type: columnType.longlong, text: String(value) })
 export const double = (value: number): Param => ({ type: columnType.double, text: String(value) })
 export const text = (value: string): Param => ({ type: columnType.varString, text: value })
+
+/** A row a text. */
+export async function textsOf(stream: RowStream): Promise<string[]> {
+  const rows: string[] = []
+  for await (const batch of stream) for (let i = 0; i < batch.length; i++) rows.push(batch.row(i).map(String).join('/'))
+  return rows
+}

@@ -8,7 +8,7 @@
 import assert from 'node:assert/strict'
 import mysql from 'mysql2/promise'
 import { connect } from '../../mysql/connect.ts'
-import type { Connection, ConnectOptions } from '../../mysql/connection.ts'
+import type { Connection, ConnectOptions, Result } from '../../mysql/connection.ts'
 import { isServerError } from '../../mysql/errors.ts'
 import type { LocalFlavour } from '../../local/installs.ts'
 import type { UserRecord } from '../../topology/records.ts'
@@ -116,6 +116,16 @@ export async function gateOnServer({
   }
 }
 
+/** Tables over four shards, all by the same column. */
+export function overFour(tables: readonly string[], column = 'id'): Sharded {
+  const by = { column_vindexes: [{ column, name: 'hash' }] }
+  return {
+    shards: ['-40', '40-80', '80-c0', 'c0-'],
+    vindexes: { hash: { type: 'hash' } },
+    tables: Object.fromEntries(tables.map((table) => [table, by])),
+  }
+}
+
 function isSharded(keyspace: OverTwo | Sharded): keyspace is Sharded {
   return Array.isArray(keyspace['shards'])
 }
@@ -146,6 +156,19 @@ export async function codeOf(on: Connection, sql: string): Promise<string> {
     throw error
   }
   return 'done'
+}
+
+/** What `tell` makes of what a statement did, or what it is refused by: the number, and of our refusals the words; taken back. */
+export async function takenBack(on: Connection, sql: string, tell: (result: Result) => string): Promise<string> {
+  await on.query('BEGIN')
+  try {
+    return tell(await on.query(sql))
+  } catch (error) {
+    if (!isServerError(error)) throw error
+    return error.errno === 1235 ? error.message : String(error.errno)
+  } finally {
+    await on.query('ROLLBACK')
+  }
 }
 
 /** A client of the sharded keyspace `shop`, beside one of the server's own with the same tables in the schema `one`. */
