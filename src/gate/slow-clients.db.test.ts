@@ -50,8 +50,9 @@ besideEachOther('slow clients', (flavour) => {
         (error: { code: string }) => error.code,
       )
       const startMs = performance.now()
+      await until('rows to come', async () => (await world.admin.value(running)) !== '0')
+      // Between its steps a gathered statement leaves them free for a moment.
       await sleep(1_000)
-      assert.notEqual(await world.admin.value(running), '0')
       await until('the servers to be free', async () => (await world.admin.value(running)) === '0')
       assert.ok(performance.now() - startMs > 2_000, 'it was cut off at once')
       socketOf(c).resume()
