@@ -324,15 +324,16 @@ export class GroupDecoder {
     this.#endGroup(group, onePhase ? 'commit' : 'xaPrepare', xid)
   }
 
-  #rows(body: Buffer, version: 1 | 2, shape: RowsShape): void {
+  #rows(body: Buffer, version: 1 | 2, shape: Omit<RowsShape, 'engineCascades'>): void {
     const group = this.#inGroup('a row event')
-    const { tableId, endOfStatement, bodyAt } = parseRowsHeader(body, version)
+    const { tableId, endOfStatement, engineCascades, bodyAt } = parseRowsHeader(body, version)
     // The dummy id only ends a statement; a server that has counted so far gives it to a table too, whose map stands before its rows.
     const table = tableId === dummyTableId && !this.#tables.has(tableId) ? null : this.#tables.wanted(tableId)
     if (table === null) {
       // Skipped.
-    } else if ('decoders' in table) this.#parts = new RowsParts(body, bodyAt, table, shape, this.#options.partBytes)
-    else this.#name(table, shape.change, body.length)
+    } else if ('decoders' in table) {
+      this.#parts = new RowsParts(body, bodyAt, table, { ...shape, engineCascades }, this.#options.partBytes)
+    } else this.#name(table, shape.change, engineCascades, body.length)
     if (table !== null && !this.#tables.rollsBack(tableId)) group.standing = true
     if (!endOfStatement) return
     this.#tables.endStatement()
@@ -345,15 +346,15 @@ export class GroupDecoder {
 
   #partialUpdate(body: Buffer): void {
     this.#inGroup('a row event')
-    const { tableId } = parseRowsHeader(body, 2)
+    const { tableId, engineCascades } = parseRowsHeader(body, 2)
     const table = this.#tables.wanted(tableId)
     if (table === null) return
     if ('decoders' in table) throw binlogErrors.partialUpdate()
-    this.#name(table, 'update', body.length)
+    this.#name(table, 'update', engineCascades, body.length)
   }
 
-  #name(table: TailTable, change: ChangeKind, bytes: number): void {
-    this.#ready.push({ kind: 'rows', table, change, length: 0, before: null, after: null, bytes, at: this.#at })
+  #name(table: TailTable, change: ChangeKind, engineCascades: boolean, bytes: number): void {
+    this.#ready.push({ kind: 'rows', table, change, length: 0, before: null, after: null, bytes, engineCascades, at: this.#at })
   }
 
   /** Of what a transaction did nothing happened; its GTID is used up. Who has been given rows of it forgets them, and is given an empty group. */

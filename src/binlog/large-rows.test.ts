@@ -43,7 +43,7 @@ function received(body: Buffer): Buffer {
 }
 
 function partsOf(body: Buffer, change: 'insert' | 'update', room: number): RowsEvent[] {
-  const parts = new RowsParts(body, 0, decoded, { change, compressed: false, at, room })
+  const parts = new RowsParts(body, 0, decoded, { change, compressed: false, engineCascades: false, at, room })
   const events: RowsEvent[] = []
   for (let part = parts.next(); part !== undefined; part = parts.next()) events.push(part)
   return events

@@ -13,6 +13,7 @@ const rows = (name: string, bytes = 10): TailEvent => ({
   before: null,
   after: null,
   bytes,
+  engineCascades: false,
   at,
 })
 const nameOf = (event: TailEvent): string => (event.kind === 'rows' ? event.table.name : event.kind)

@@ -90,6 +90,8 @@ export type RowsEvent = {
   readonly before: RowBatch | null
   readonly after: RowBatch | null
   readonly bytes: number
+  /** Rows that foreign keys changed for these are in no event: the engine followed the keys, below the binlog. */
+  readonly engineCascades: boolean
   readonly at: Coordinates
 }
 

@@ -2,15 +2,14 @@
  * Brings a shared connection to settings: the one way for sessions and for what the gate runs itself. Whoever takes a connection from a pool gets what the
  * last user left on it, so nothing may be sent before this.
  *
- * What was prepared under other quotes or literals is forgotten. Where settings are taken back that have no DEFAULT to be set to (isolation, access mode),
- * the connection is reset: what it has then is the server's own.
+ * What was prepared under other quotes or literals is forgotten.
  */
 import type { RelayEnd } from '../mysql/connection.ts'
 import type { Backend } from './backend.ts'
 import { SilentSink } from './relay.ts'
 import { command } from './replies.ts'
 import { basesOf } from './server-modes.ts'
-import { onlyByReset, readsOtherwise, statementsBetween, withoutInstant, withoutVariables } from './settings.ts'
+import { readsOtherwise, statementsBetween, withoutInstant, withoutVariables } from './settings.ts'
 
 export type Refusal = Pick<Extract<RelayEnd, { kind: 'error' }>, 'errno' | 'sqlState' | 'message'>
 
@@ -19,7 +18,6 @@ export type Refusal = Pick<Extract<RelayEnd, { kind: 'error' }>, 'errno' | 'sqlS
  * @param refused the server refuses now what it accepted before; the connection is closed
  */
 export async function bringTo(backend: Backend, wanted: string, refused: (end: Refusal) => void): Promise<void> {
-  if (onlyByReset(backend.signature, wanted)) await resetNow(backend)
   const statements = statementsBetween(backend.signature, wanted, basesOf(backend.connection))
   if (backend.statements.size > 0 && readsOtherwise(backend.signature, wanted)) backend.pool.forgetAll(backend)
   backend.signature = wanted

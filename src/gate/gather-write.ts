@@ -286,7 +286,7 @@ export class GatherWrites {
 
   async #scratch(c: Context, cleanups: (() => Promise<void>)[]): Promise<Connection> {
     const { connections, settings } = this.#runner
-    const backend: Backend = await connections.openPlain(nextHome(c.keyspace), settings.scratch)
+    const backend: Backend = await connections.openPlain(nextHome(c.keyspace), settings.scratch, 'read')
     backend.dirty = true
     cleanups.push(async () => {
       if (backend.connection.open && backend.connection.inTransaction) await backend.connection.query('ROLLBACK').catch(() => {})

@@ -63,7 +63,7 @@ export class Gather {
     try {
       try {
         refuseSettings(settings)
-        scratch = await connections.openPlain(home, settings.scratch)
+        scratch = await connections.openPlain(home, settings.scratch, 'read')
         scratch.dirty = true
         mark = { connection: scratch.connection, effect: 'read' }
         this.#scatter.mark(mark)

@@ -11,8 +11,8 @@ import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { placeOfServer } from '../topology/server-place.ts'
 import { ServerError } from '../mysql/errors.ts'
-import { BackendPool, strike } from './backend.ts'
-import type { Backend, Holder } from './backend.ts'
+import { strike, type Backend, type Holder, type Need } from './backend.ts'
+import { BackendPool } from './backend-pool.ts'
 import { Claims, type Counts } from './claims.ts'
 import type { GateConfig } from './config.ts'
 import { ConnectionBudget } from './connection-budget.ts'
@@ -92,10 +92,11 @@ export class Pools {
     signature: string,
     signal: AbortSignal | null = null,
     holder: Holder | null = null,
+    need: Need = 'write',
   ): Backend | Promise<Backend> {
     if (shard.replicas !== null) return this.#takeReplica(shard, shard.replicas, agreed, signature, signal, holder)
     const pool = this.#of(shard, shard, agreed)
-    return pool.tryTake(signature, holder) ?? pool.take(signature, signal, holder)
+    return pool.tryTake(signature, holder, need) ?? pool.take(signature, signal, holder, need)
   }
 
   async #takeReplica(
@@ -121,7 +122,7 @@ export class Pools {
     const reasons = looked.flatMap(([one, reason]) => (reason === null ? [] : [`${one.server.id}: ${reason}`]))
     for (const { one, pool } of fit.sort((a, b) => a.busy - b.busy || a.order - b.order)) {
       try {
-        return pool.tryTake(signature, holder) ?? (await pool.take(signature, signal, holder))
+        return pool.tryTake(signature, holder, 'read') ?? (await pool.take(signature, signal, holder, 'read'))
       } catch (error) {
         // It stands, only its connections are all in use; or it serves no more, and routing is asked again.
         if (isSwError(error, 'SW-GATE-014') || pool.closed || signal?.aborted === true) throw error

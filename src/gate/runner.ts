@@ -9,6 +9,7 @@
  *  - a read that changes nothing and of whose answer nothing has been passed on, whatever happened to its connection.
  */
 import type { RelayEnd } from '../mysql/connection.ts'
+import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { heldMeanwhile, isCounted, requireRole } from './admission.ts'
 import type { Backend } from './backend.ts'
 import { resetNow } from './backend-settings.ts'
@@ -217,6 +218,21 @@ export class Runner implements TransactionHost {
     } catch (error) {
       return { kind: 'refused', cause: connectError(shard, error as Error) }
     }
+    // What others' triggers and functions have left there would be read.
+    const leftByOthers =
+      request.readsVariables === true &&
+      !backend.fresh &&
+      !this.connections.isPinned(backend) &&
+      transaction?.branches.get(shard.uid)?.begun !== true
+    const mayReset = !flavourOf(backend.connection).resetHidesCascades(backend.connection)
+    if (leftByOthers && !mayReset && transaction?.branches.has(shard.uid) !== true) {
+      try {
+        backend = await backend.pool.renewed(backend, this.connections.signal)
+      } catch (error) {
+        if (enters !== null) this.core.pools.left(enters, shard)
+        return { kind: 'refused', cause: connectError(shard, error as Error) }
+      }
+    }
     // A hold may have begun, and been acknowledged, while a connection was waited for: from here on it is counted.
     if (
       this.core.holds.active &&
@@ -240,9 +256,7 @@ export class Runner implements TransactionHost {
     let end: RelayEnd
     let framed: Buffer
     try {
-      // What others' triggers and functions have left there would be read.
-      if (request.readsVariables === true && !this.connections.isPinned(backend) && (branch === null || !branch.begun))
-        await resetNow(backend)
+      if (leftByOthers && mayReset) await resetNow(backend)
       if (backend.signature !== this.settings.signature) await this.connections.bringToSettings(backend, this.settings.signature)
       if (branch !== null && !branch.begun) await this.beginBranch(branch, transaction as Transaction)
       else if (transaction === null && this.nextTransaction.length > 0) await this.applyNext(backend)

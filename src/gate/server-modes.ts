@@ -13,6 +13,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { ServerRecord } from '../topology/records.ts'
 import { placeOfServer } from '../topology/server-place.ts'
 import type { ServerClocks } from './server-clocks.ts'
+import { transactionDefault } from './settings.ts'
 import { agreedDefaults, defaultsIn, defaultsSql, differingDefaults, givenText, type Defaults, type Given } from './server-defaults.ts'
 import { modesIn, readingModes, type ReadingMode, type SqlModeDefault, type Undecided } from './sql-mode.ts'
 import type { View } from './view.ts'
@@ -174,7 +175,12 @@ export class ServerModes implements SqlModeDefault {
     const agreed = this.#agreed.get(server.id) ?? none
     const { transaction_isolation: isolation, ...others } = Object.fromEntries(agreed)
     const given = new Map([['sql_mode', base], ...Object.entries(others).map(([name, value]) => [name, givenText(value)] as const)])
-    bases.set(connection, given)
+    const prefix = connection.flavour === 'mariadb' ? 'tx' : 'transaction'
+    const level = isolation === undefined ? 'DEFAULT' : quoteString(isolation)
+    bases.set(
+      connection,
+      new Map([...given, ['isolation', transactionDefault('isolation', prefix, level)], ['access', transactionDefault('access', prefix)]]),
+    )
     const statements = [
       `SET ${[...given].map((pair) => pair.join('=')).join(',')}`,
       ...(isolation === undefined ? [] : [`SET SESSION TRANSACTION ISOLATION LEVEL ${isolation.replace('-', ' ')}`]),

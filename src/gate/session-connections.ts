@@ -8,7 +8,7 @@
 import { isSwError } from '../base/errors.ts'
 import { ServerError } from '../mysql/errors.ts'
 import type { Value } from '../sql/value.ts'
-import type { Backend } from './backend.ts'
+import type { Backend, Need } from './backend.ts'
 import { bringTo, pipelineFramed, pipelineSetting, type Refusal } from './backend-settings.ts'
 import type { Result } from '../mysql/connection.ts'
 import type { Core } from './core.ts'
@@ -256,8 +256,8 @@ export class SessionConnections {
   }
 
   /** A connection for one statement outside transactions, brought to the session's settings; give it back by `done`. */
-  async openPlain(shard: ShardView, wanted = this.settings.unlimited): Promise<Backend> {
-    const backend = await this.take(shard, wanted)
+  async openPlain(shard: ShardView, wanted = this.settings.unlimited, need: Need = 'write'): Promise<Backend> {
+    const backend = await this.take(shard, wanted, need)
     try {
       if (backend.signature !== wanted) await this.bringToSettings(backend, wanted)
     } catch (error) {
@@ -268,8 +268,8 @@ export class SessionConnections {
   }
 
   /** A connection from the pool. Errors are those of connecting: nothing was sent. */
-  take(shard: ShardView, wanted = this.settings.unlimited): Backend | Promise<Backend> {
-    return this.#core.pools.take(shard, this.agreed, wanted, this.signal, this)
+  take(shard: ShardView, wanted = this.settings.unlimited, need: Need = 'write'): Backend | Promise<Backend> {
+    return this.#core.pools.take(shard, this.agreed, wanted, this.signal, this, need)
   }
 
   pin(backend: Backend, shard: ShardView, why: readonly Pin[]): void {

@@ -205,13 +205,6 @@ const onlyAtExecution: ReadonlySet<string> = new Set(
   ).split(' '),
 )
 
-/** What is taken back has no DEFAULT that could be set. */
-export function onlyByReset(from: string, to: string): boolean {
-  if (!from.includes('isolation=') && !from.includes('access=')) return false
-  const [old, wanted] = [parse(from), parse(to)]
-  return ['isolation', 'access'].some((name) => old.has(name) && !wanted.has(name))
-}
-
 /** Without user variables: to a value that is kept, one can always be set. */
 export function withoutVariables(signature: string): string {
   if (!signature.includes('@`')) return signature
@@ -219,8 +212,8 @@ export function withoutVariables(signature: string): string {
 }
 
 /**
- * Statements that bring a connection from one signature to another. `onlyByReset` is to be asked first.
- * @param bases by variable, its value where none is set and it is not the server's default
+ * Statements that bring a connection from one signature to another.
+ * @param bases by variable, its value where none is set and it is not the server's default; of isolation and access the assignment of it
  */
 export function statementsBetween(from: string, to: string, bases: ReadonlyMap<string, string> = new Map()): string[] {
   if (from === to) return []
@@ -243,13 +236,21 @@ export function statementsBetween(from: string, to: string, bases: ReadonlyMap<s
   for (const name of new Set([...old.keys(), ...wanted.keys()])) {
     const value = wanted.get(name)
     if (value === old.get(name) || name === 'names' || setByNames.includes(name) || joinSettings.includes(name)) continue
-    if (name === 'isolation') statements.push(`SET SESSION TRANSACTION ISOLATION LEVEL ${value ?? 'REPEATABLE READ'}`)
-    else if (name === 'access') statements.push(`SET SESSION TRANSACTION ${value ?? 'READ WRITE'}`)
+    if (name in transactionSettings && value !== undefined) statements.push(`SET SESSION TRANSACTION ${transactionSettings[name]}${value}`)
+    else if (name in transactionSettings) assignments.push(bases.get(name) ?? transactionDefault(name, 'transaction'))
     else if (name === 'instant') assignments.push(`timestamp=${value ?? 'DEFAULT'}`)
     else assignments.push(`${name}=${value ?? unset(name, bases)}`)
   }
   if (assignments.length > 0) statements.push(`SET ${assignments.join(',')}`)
   return statements
+}
+
+/** By setting, what stands before its value. */
+const transactionSettings: Readonly<Record<string, string>> = { isolation: 'ISOLATION LEVEL ', access: '' }
+
+/** The assignment that gives a session what the server has. `prefix`: of the variables' names. */
+export function transactionDefault(name: string, prefix: 'transaction' | 'tx', value = 'DEFAULT'): string {
+  return `@@session.${prefix}_${name === 'isolation' ? 'isolation' : 'read_only'}=${value}`
 }
 
 function unset(name: string, bases: ReadonlyMap<string, string>): string {

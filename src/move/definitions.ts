@@ -13,6 +13,7 @@ import { quoteString } from '../sql/quote.ts'
 import type { UsableKey } from './source-tables.ts'
 import { moveSchema, streamWhere } from './tables.ts'
 import type { StreamOnTarget } from './takeover.ts'
+import type { CascadingKey } from './hidden-cascades.ts'
 import type { UniqueKey } from './unique-keys.ts'
 
 export type KnownTable = {
@@ -20,6 +21,8 @@ export type KnownTable = {
   readonly key: UsableKey
   /** Of the source then. Not in what earlier versions stored. */
   readonly uniques?: readonly UniqueKey[]
+  /** Its foreign keys that change its rows, then. Not in what earlier versions stored. */
+  readonly cascades?: readonly CascadingKey[]
 }
 
 export async function readKnown(conn: Connection, on: StreamOnTarget): Promise<ReadonlyMap<string, KnownTable>> {

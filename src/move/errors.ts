@@ -267,6 +267,13 @@ export const moveErrors = defineErrors('MOVE', {
     why: 'rows would change there without an event in the binlog, or outside of the transaction that stores how far the stream has come: the sides would come apart in silence',
     fix: 'replace the cascade by statements of the application (ON DELETE RESTRICT) or drop the foreign key; ALTER TABLE {table} ENGINE=InnoDB. On a target: then start the stream again. On the source: what changed meanwhile no event tells, so cancel the workflow and create it anew',
   },
+  hiddenCascade: {
+    number: 45,
+    class: 'fatal',
+    what: 'foreign key {key} may have changed rows of {child} ({action}) with a row of {table} on {source}, and no event tells which ({at})',
+    why: 'MySQL logs the rows that a cascade changes only for connections that were never reset (COM_RESET_CONNECTION, COM_CHANGE_USER: many connection pools and proxies do it), and not for rows that it replicates from a server before 9.6: the two sides may differ in them',
+    fix: 'have clients that write to {table} open new connections instead of resetting them, or replace the cascade by statements of the application (ON DELETE RESTRICT); then cancel the workflow and create it anew. Behind a switch: the side that serves has all rows, complete the workflow, or compare with vdiff',
+  },
   notRenewed: {
     number: 40,
     class: 'fatal',

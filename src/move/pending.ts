@@ -62,6 +62,9 @@ export function changeBytes(change: Change): number {
   return change.key.length + (change.row?.length ?? 0) + imagesBytes(change.images) + 160
 }
 
+/** Of a row that is the same on every target. */
+export const noImages: readonly string[] = []
+
 /** What images take: in memory, and about as much in a statement that names the key with each. */
 export function imagesBytes(images: readonly string[] | null): number {
   return images === null ? 0 : (grown.get(images)?.bytes ?? images.reduce((bytes, image) => bytes + imageBytes(image), 0))

@@ -24,6 +24,7 @@ import { concerns, keysConcerned, type KeysConcerned, tablesReferredTo } from '.
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
+import { bothCascades, type CascadingKey } from './hidden-cascades.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { givenUpOnSource, heldRowsOf } from './held-rows.ts'
 import type { Change } from './pending.ts'
@@ -205,12 +206,13 @@ export class StreamDdl {
       definitions: readonly ColumnDefinition[] | undefined,
       key: UsableKey | undefined,
       uniques: readonly UniqueKey[] = [],
+      cascades: readonly CascadingKey[] = [],
     ): KnownTable => {
       if (definitions === undefined) throw moveErrors.missingTarget({ table, target: source.name })
       if (key === undefined) throw moveErrors.noKey({ table: `${schema}.${table}` })
-      return { definitions, key, uniques }
+      return { definitions, key, uniques, cascades }
     }
-    if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table), now.uniques.get(table))
+    if (now.ahead === null) return known(now.definitions.get(table), now.keys.get(table), now.uniques.get(table), now.cascades.get(table))
     const was = place.plans.get(table)?.definitions
     for (const { target, before, after } of executed) {
       const [there, made] = [before[table], after[table]]
@@ -219,9 +221,10 @@ export class StreamDdl {
       if ([there, made].every(({ definitions }) => definitionDifference(was, definitions) !== null)) continue
       // Keys that the statement was not about may still wait for the end of the copy: they are what they were.
       const keys = keysConcerned(event)
-      const others = (await readKnown(target.meta, target.on)).get(table)?.uniques?.filter(({ name }) => !concerns(keys, name))
+      const stored = (await readKnown(target.meta, target.on)).get(table)
+      const others = stored?.uniques?.filter(({ name }) => !concerns(keys, name))
       const own = (made.uniques ?? []).filter(({ name }) => others === undefined || concerns(keys, name))
-      return { ...made, uniques: [...own, ...(others ?? [])] }
+      return { ...made, uniques: [...own, ...(others ?? [])], cascades: bothCascades(stored?.cascades, made.cascades) }
     }
     throw moveErrors.ddlTwice({
       table: `${schema}.${table}`,

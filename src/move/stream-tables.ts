@@ -6,6 +6,7 @@ import type { StreamRecord, StreamTable } from '../topology/records.ts'
 import { begunAhead } from './ddl-executed.ts'
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
+import { bothCascades, cascadingKeys, type CascadingKey } from './hidden-cascades.ts'
 import type { MergeWriter } from './merged-table.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { readSourceTables, type SourceTable } from './source-tables.ts'
@@ -16,6 +17,12 @@ import { tablesNow } from './tables-now.ts'
 import { checkTarget } from './target-fits.ts'
 import { unfollowed } from './unfollowed.ts'
 import { uniqueKeyFindings, uniqueKeys } from './unique-keys.ts'
+
+/** What the source says of its tables before a stream's start position is taken. */
+export type DefinedBefore = {
+  readonly definitions: ReadonlyMap<string, readonly ColumnDefinition[]>
+  readonly cascades: ReadonlyMap<string, readonly CascadingKey[]>
+}
 
 export type StreamTablesOptions = {
   record: StreamRecord
@@ -28,22 +35,30 @@ export type StreamTablesOptions = {
 
 /**
  * Plans of the moved tables, by the definitions that the tail is to be read with (`definitions.ts`); on a first start these are stored, after
- * making sure that they were the same before the start position was taken (`definedBefore`; null where the stream was begun by an earlier run).
+ * making sure that they were the same before the start position was taken (`definedBefore`; null where the stream was begun by an earlier run). And the foreign keys by which their
+ * rows may change between there and now (`hidden-cascades.ts`).
  */
 export async function streamTables(
   options: StreamTablesOptions,
   moved: readonly StreamTable[],
-  definedBefore: ReadonlyMap<string, readonly ColumnDefinition[]> | null,
-): Promise<SourceTable[]> {
+  definedBefore: DefinedBefore | null,
+): Promise<{ tables: SourceTable[]; cascades: CascadingKey[] }> {
   const { record, source, targets, mergeWriter } = options
   let known: ReadonlyMap<string, KnownTable> = new Map()
   for (const there of await Promise.all(targets.map(({ meta, on }) => readKnown(meta, on)))) if (known.size === 0) known = there
   await refuseUnfollowed(options, moved)
   const held = await uniqueKeys(source.meta, record.source.schema)
+  const cascading = await cascadingKeys(source.meta, record.source.schema)
+  const cascades = new Map(
+    moved.map(({ name }) => [
+      name,
+      bothCascades((known.size === 0 ? definedBefore?.cascades.get(name) : known.get(name)?.cascades) ?? [], cascading.get(name)),
+    ]),
+  )
   const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
   if (known.size === 0) {
     const altered = tables.find(
-      ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.get(plan.name)) !== null,
+      ({ plan }) => definedBefore !== null && definitionDifference(plan.definitions, definedBefore.definitions.get(plan.name)) !== null,
     )
     // Begun by a run that died before it had stored them: nothing has come of it, and what the tables were at its position nobody knows.
     const undefinedThen = definedBefore === null && record.copy === 'full' && targets.every(({ stored }) => isStart(stored.at))
@@ -82,10 +97,11 @@ export async function streamTables(
       definitions: plan.definitions,
       key,
       uniques: held.get(plan.name) ?? [],
+      cascades: cascades.get(plan.name) ?? [],
     }))
     await settleAll(targets.map(({ on, xaLane }) => xaLane.transaction(store.map(({ name, ...table }) => knownSql(on, name, table)))))
   }
-  return tables
+  return { tables, cascades: [...cascades.values()].flat() }
 }
 
 /** As if it had not begun. */

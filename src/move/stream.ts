@@ -33,6 +33,7 @@ import { HangWatch } from './hang-watch.ts'
 import type { Lane } from './lane.ts'
 import { LockWaits } from './lock-waits.ts'
 import { Headroom } from './headroom.ts'
+import { cascadingKeys, HiddenCascades } from './hidden-cascades.ts'
 import { HeldStore } from './held-store.ts'
 import type { MergeWriter } from './merged-table.ts'
 import { markerStream, MarkerWriter } from './markers.ts'
@@ -51,7 +52,7 @@ import { settleAll } from './settle-all.ts'
 import { copiedProgress, landedRanges, progressFrom, rowsToReadAgain } from './resume.ts'
 import { errorView, firstToFail, isTransient } from './run-end.ts'
 import { StreamDdl } from './stream-ddl.ts'
-import { streamTables } from './stream-tables.ts'
+import { streamTables, type DefinedBefore } from './stream-tables.ts'
 import { statementBytesMax, type WriteMode } from './statements.ts'
 import { plansByName, type SourceTable } from './source-tables.ts'
 import { applierSql, compareCoordinates, ensureMoveTables } from './tables.ts'
@@ -303,7 +304,10 @@ export class Stream {
 
       const moved = record.tables.filter((table) => !table.reference || record.movesReference)
       const movedNames = moved.map(({ name }) => name)
-      const definedBefore = await readTableDefinitions(sourceMeta, record.source.schema)
+      const definedBefore: DefinedBefore = {
+        definitions: await readTableDefinitions(sourceMeta, record.source.schema),
+        cascades: await cascadingKeys(sourceMeta, record.source.schema),
+      }
       const touched = new TouchedKeys<TablePlan>()
       const markerName = markerStream(record.workflowUid, record.uid)
       const sent = new MarkerTimes()
@@ -356,7 +360,7 @@ export class Stream {
         this.#unfit ??= { times: 0, sinceMs: clock.monotonicMs() }
         return this.#unfit.times++ === 0 || (mode === 'several-sources' && clock.monotonicMs() - this.#unfit.sinceMs < unfitMs)
       }
-      const tables = await streamTables({ ...its, mayFitLater }, moved, resumed ? null : definedBefore)
+      const { tables, cascades } = await streamTables({ ...its, mayFitLater }, moved, resumed ? null : definedBefore)
       this.#unfit = null
       const plans = new Map(tables.map(({ plan }) => [plan.name, plan]))
       stopTargets = async (limit) => {
@@ -505,6 +509,7 @@ export class Stream {
         () => this.#options.log.info(redone.most, 'what the last run had begun to apply is done again'),
       )
       this.#redone = redone
+      const hiddenCascades = new HiddenCascades(record.source.schema, cascades)
       const consumer: TailConsumer = new TailConsumer(
         {
           sourceName,
@@ -528,6 +533,7 @@ export class Stream {
           partBytesMax: () => memory.partBytesMax,
           heldBytesMax: () => 2 * memory.pendingBytesMax,
           announced,
+          hiddenCascades,
           onQuery: (event) =>
             ddl.query(event, announced, {
               plans,
@@ -551,7 +557,8 @@ export class Stream {
         if (control !== null) return control
         if (schema === '_shardwright' && name === 'move_applier') return { kind: 'decode', columns: controlDefinitions.get(name) ?? [] }
         const plan = planOf(schema, name)
-        return plan === null ? { kind: 'skip' } : { kind: 'decode', columns: plan.definitions }
+        if (plan !== null) return { kind: 'decode', columns: plan.definitions }
+        return { kind: hiddenCascades.refersTo(schema, name) ? 'name' : 'skip' }
       }
       const tail = await ahead.take(start.position as Position, table)
       this.#consumer = consumer

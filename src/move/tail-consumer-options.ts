@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { QueryEvent } from '../binlog/source.ts'
 import type { Flavour } from '../mysql/flavour/flavour.ts'
 import type { Announced } from './announced.ts'
+import type { HiddenCascades } from './hidden-cascades.ts'
 import type { Stamp } from './pending.ts'
 import type { Redone } from './redone.ts'
 import type { Router } from './router.ts'
@@ -50,6 +51,7 @@ export type TailConsumerOptions = {
   /** Throws where the statement stops the stream. `restart`: what is precomputed of the tables no longer holds after this group. */
   onQuery: (event: QueryEvent) => Promise<'pass' | 'restart'>
   announced: Announced
+  hiddenCascades: HiddenCascades
   onStamp: (stamp: Stamp) => void
   /** A transaction above this goes in parts. */
   partBytesMax: () => number

@@ -27,7 +27,17 @@ function update(): RowsEvent {
     data[0] = 0x37
     return new SpannedRows(data, Int32Array.from([0, 1, 1, data.length]), 1, 2)
   }
-  return { kind: 'rows', table, change: 'update', length: 1, before: image(65), after: image(66), bytes: 2 * rowBytes, at }
+  return {
+    kind: 'rows',
+    table,
+    change: 'update',
+    length: 1,
+    before: image(65),
+    after: image(66),
+    bytes: 2 * rowBytes,
+    engineCascades: false,
+    at,
+  }
 }
 
 /** A consumer that has read a row of megabytes, which is written for as long as the test likes. `here`: its event is there when it is asked for; else it comes. */
@@ -75,6 +85,7 @@ async function whileWritten(
     sourceNowMs: () => 0,
     partBytesMax: () => 1 << 20,
     announced: { abandonGroup: () => undefined },
+    hiddenCascades: { refuse: () => undefined },
   } as unknown as TailConsumerOptions
   const running = new TailConsumer(options, stampOf()).run(tail, stop.signal)
   running.catch(() => undefined)

@@ -15,7 +15,7 @@ import { Doing } from './doing.ts'
 import { isEcho } from './echo.ts'
 import { CompiledTables, type Compiled } from './compiled-tables.ts'
 import { whyUnmergeable } from './merged-table.ts'
-import { changeBytes, largeRowBytes, type Change, type RowLiteral, type Stamp } from './pending.ts'
+import { changeBytes, largeRowBytes, noImages, type Change, type RowLiteral, type Stamp } from './pending.ts'
 import { nowhere, sameShardKeys } from './router.ts'
 import type { RowEncoder } from './row-encoder.ts'
 import type { TablePlan } from './table-plan.ts'
@@ -273,6 +273,7 @@ export class TailConsumer {
       return false
     }
     const compiled = this.#tables.of(event.table)
+    this.#options.hiddenCascades.refuse(event, compiled, () => ({ source: this.#options.sourceName, at: this.#at() }))
     if (compiled === 'skip') return false
     this.#groupRows += event.length
     const { encoder, plan, keyColumns, shardColumns } = compiled
@@ -396,5 +397,3 @@ export class TailConsumer {
     )
   }
 }
-
-const noImages: readonly string[] = []

@@ -82,20 +82,6 @@ const specs = {
     why: 'what supplied the rows failed; the server keeps the rows it had got, if they are not rolled back',
     fix: 'roll back, or remove what was loaded, and load again',
   },
-  poolClosed: {
-    number: 12,
-    class: 'user',
-    what: 'the pool of connections to {server} is closed',
-    why: 'the process is stopping, or the server was removed',
-    fix: 'nothing, when stopping',
-  },
-  poolExhausted: {
-    number: 13,
-    class: 'transient',
-    what: 'no connection to {server} became free within {timeoutMs} ms; all {size} are in use',
-    why: 'more work at once than the pool holds, or statements that hang',
-    fix: 'raise the size of the pool, or look at the statements running on the server',
-  },
   flavourUnsupported: {
     number: 14,
     class: 'user',

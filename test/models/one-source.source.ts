@@ -149,7 +149,7 @@ function eventsOf({ kind, events, at }: LoggedGroup, index: number): TailEvent[]
 
 function rowsEvent(table: RowsEvent['table'], before: SpannedRows | null, after: SpannedRows | null, offset: number): RowsEvent {
   const change = before === null ? 'insert' : after === null ? 'delete' : 'update'
-  return { kind: 'rows', table, change, length: 1, before, after, bytes: 1, at: { file: 'f', offset } }
+  return { kind: 'rows', table, change, length: 1, before, after, bytes: 1, engineCascades: false, at: { file: 'f', offset } }
 }
 
 function image(row: ModelRow | null): SpannedRows | null {

@@ -4,6 +4,7 @@
  */
 import { positionText } from '../../src/binlog/position-text.ts'
 import { TargetShare } from '../../src/move/exclusion.ts'
+import { HiddenCascades } from '../../src/move/hidden-cascades.ts'
 import { landingSize } from '../../src/move/landing.ts'
 import type { Stamp } from '../../src/move/pending.ts'
 import { Redone } from '../../src/move/redone.ts'
@@ -158,6 +159,7 @@ export class OneSourceStream {
       markerStream,
       onQuery: statement,
       announced: { abandonGroup: () => undefined, any: false } as unknown as TailConsumerOptions['announced'],
+      hiddenCascades: new HiddenCascades('s', []),
       onStamp: () => undefined,
       partBytesMax: () => partBytesMax,
       heldBytesMax: () => 2 * pendingBytesMax * targets.length,

@@ -26,6 +26,7 @@ ${rows.join('\n')}
 - What \`create\` refuses does not come in by DDL either, in any mode: ON DELETE or ON UPDATE with CASCADE, SET NULL or SET DEFAULT where a server of the stream, target or source, does not log the
   rows that a cascade changes (MariaDB; MySQL before 9.6, or with innodb_native_foreign_keys); an engine other than InnoDB; ADD SYSTEM VERSIONING; a key WITHOUT OVERLAPS. The tables of both sides are looked at again after the
   statement, whenever a stream begins (SW-MOVE-039, also for what was done by hand or unlogged), and before each switch (SW-SWITCH-052). No event tells what a cascade has changed by then: \`cancel\` is the way on.
+  Where a server logs them (MySQL from 9.6), it does not for connections that were reset (COM_RESET_CONNECTION, COM_CHANGE_USER): a row of theirs by which others may have changed stops the stream (SW-MOVE-045).
 - Where several sources fill a target, \`exec\` makes what leaves every column as it is: new columns and keys. All else stops: one stream comes to the statement while the others still write rows of before it. So does a column that the clock fills (DEFAULT CURRENT_TIMESTAMP, NOW() and
   the like; TIMESTAMP with neither NULL nor a DEFAULT): each source made its statement, and filled its rows, at a time of its own. What was filled so is in no event: on
   targets altered by hand (\`ignore\`) only a vdiff with \`--repair\` brings it. Added NULL, without such a default, the column is made.

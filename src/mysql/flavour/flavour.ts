@@ -156,6 +156,8 @@ export interface Flavour {
   readonly freshStatisticsSql: string | null
   /** Child rows of ON DELETE CASCADE are in the binlog, by version and settings (MySQL from 9.6). Tried by `cascade-probe.ts` when a workflow is created. */
   logsCascades(connection: Connection): Promise<boolean>
+  /** Whether it does not for a connection that was reset (COM_RESET_CONNECTION, COM_CHANGE_USER), to which nothing gives that back (*tried*, 9.7.4; `move/hidden-cascades.ts`). */
+  resetHidesCascades(connection: Connection): boolean
 }
 
 export function flavourOf(connection: Pick<Connection, 'flavour'>): Flavour {

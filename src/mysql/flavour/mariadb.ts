@@ -216,6 +216,7 @@ export const mariadb: Flavour = {
   xaProof: 'recover',
   freshStatisticsSql: null,
   logsCascades: () => Promise.resolve(false),
+  resetHidesCascades: () => false,
 }
 
 /** Global privileges of roles: information_schema has those of users only, so they are read from SHOW GRANTS. */

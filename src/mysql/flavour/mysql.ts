@@ -21,6 +21,9 @@ import {
 const DML =
   'SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE TEMPORARY TABLES, LOCK TABLES, CREATE VIEW, SHOW VIEW, EXECUTE, TRIGGER'
 
+/** From here on the server follows foreign keys, and logs what that changes. */
+const sqlCascadesSince = 90600
+
 /** MySQL 8.0 to 9.x. */
 export const mysql: Flavour = {
   name: 'mysql',
@@ -203,10 +206,11 @@ export const mysql: Flavour = {
   moverSessionSql: [...moverSessionSql, 'SET SESSION max_execution_time=0'],
   xaProof: 'marker',
   freshStatisticsSql: 'SET SESSION information_schema_stats_expiry=0',
+  resetHidesCascades: ({ versionNumber }) => versionNumber >= sqlCascadesSince,
   async logsCascades(connection) {
     // With innodb_native_foreign_keys the engine does them below the binlog, as it did before 9.6.
     return (
-      connection.versionNumber >= 90600 &&
+      connection.versionNumber >= sqlCascadesSince &&
       !isOn((await variables(connection, ['innodb_native_foreign_keys'])).get('innodb_native_foreign_keys'))
     )
   },

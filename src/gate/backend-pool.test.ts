@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
 import { isConnectionLost } from '../mysql/errors.ts'
-import { BackendPool } from './backend.ts'
+import { BackendPool } from './backend-pool.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 
 const never = new Promise<never>(() => undefined)
@@ -58,6 +58,7 @@ test('promise 8: a server that does not answer to the reset of a connection does
       open: true,
       outstanding: 0,
       inTransaction: false,
+      flavour: 'mariadb',
       reset: () => never,
       useDatabase: () => never,
       onClose: (listener: () => void) => listeners.push(listener),
@@ -74,4 +75,74 @@ test('promise 8: a server that does not answer to the reset of a connection does
   const next = resetting.take('')
   resetting.give(backend)
   assert.notEqual(await next, backend)
+})
+
+/** Connections of a server that hides cascades behind a reset, or of one that does not. */
+function resettable(versionNumber: number, made: Connection[]): () => Promise<Connection> {
+  return async () => {
+    const listeners: (() => void)[] = []
+    const one = {
+      open: true,
+      outstanding: 0,
+      inTransaction: false,
+      flavour: 'mysql',
+      versionNumber,
+      reset: async () => undefined,
+      useDatabase: async () => undefined,
+      value: async () => '0',
+      onClose: (listener: () => void) => listeners.push(listener),
+      destroy() {
+        one.open = false
+        for (const listener of listeners.splice(0)) listener()
+      },
+    }
+    made.push(one as unknown as Connection)
+    return one as unknown as Connection
+  }
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+test('promises 1, 4: a connection that was reset writes nothing where its cascades are in no binlog, and serves what only reads', async () => {
+  const made: Connection[] = []
+  const one = pool(resettable(90704, made))
+  const dirty = await one.take('')
+  dirty.dirty = true
+  one.give(dirty)
+  await turn()
+  // The budget has a place for one.
+  assert.notEqual(await one.take(''), dirty)
+  assert.equal(dirty.connection.open, false)
+  assert.equal(made.length, 2)
+
+  const other = pool(resettable(90704, made))
+  const reader = await other.take('')
+  reader.dirty = true
+  other.give(reader)
+  await turn()
+  assert.equal(await other.take('', null, null, 'read'), reader)
+  const writes = other.take('')
+  other.give(reader)
+  assert.notEqual(await writes, reader, 'also where it waits for one')
+
+  const before = pool(resettable(80400, made))
+  const reset = await before.take('')
+  reset.dirty = true
+  before.give(reset)
+  await turn()
+  assert.equal(await before.take(''), reset)
+})
+
+test('who needs a connection that nobody has had gets a new one in the place of the one that it has', async () => {
+  const made: Connection[] = []
+  const one = pool(resettable(90704, made))
+  const first = await one.take('')
+  assert.equal(await one.renewed(first), first, 'nobody has')
+  one.give(first)
+  const again = await one.take('')
+  assert.equal(again, first)
+  const renewed = await one.renewed(again)
+  assert.notEqual(renewed, first)
+  assert.equal(first.connection.open, false)
+  assert.equal(made.length, 2)
 })

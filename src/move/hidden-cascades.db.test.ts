@@ -1,0 +1,140 @@
+/** PROTOCOLS 1.11, promises 1 and 4: on a server that logs cascades, connections that were reset do not. What they leave out of the binlog stops a stream; nothing that it tells does. */
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
+import type { ErrorView, StreamRecord } from '../topology/records.ts'
+import { ServerPairs } from '../../test/kit/server-pairs.ts'
+import { flavours } from '../../test/kit/servers.ts'
+import { HiddenCascades } from './hidden-cascades.ts'
+import { World } from './testkit/world.ts'
+
+const servers = new ServerPairs()
+after(() => servers[Symbol.asyncDispose]())
+
+const tables = [
+  {
+    name: 'Parent',
+    shardKey: 'owner',
+    ddl: 'CREATE TABLE Parent (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, other INT NOT NULL DEFAULT 0)',
+  },
+  {
+    name: 'child',
+    shardKey: 'owner',
+    ddl: `CREATE TABLE child (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, parent INT NULL,
+      CONSTRAINT away FOREIGN KEY (parent) REFERENCES Parent (id) ON DELETE CASCADE ON UPDATE SET NULL)`,
+  },
+]
+
+async function failure(world: World, record: StreamRecord): Promise<ErrorView | null> {
+  await world.until('failure', () => world.state(record.uid) === 'failed')
+  const error = world.reports.get(record.uid)?.error ?? null
+  world.reports.delete(record.uid)
+  return error
+}
+
+/** A connection as a pool or a proxy gives it to its next user. */
+async function wasReset(world: World): Promise<Connection> {
+  const conn = await connect(world.source.config)
+  await conn.reset()
+  await conn.useDatabase(world.sourceRefs[0]!.schema)
+  return conn
+}
+
+async function following(): Promise<World> {
+  const world = await World.create({ flavour: 'mysql', sources: ['-'], targets: ['-80', '80-'], tables }, servers.of('mysql'))
+  await world.s.query('INSERT INTO Parent (id, owner) VALUES (1, 1), (2, 1), (3, 2), (4, 2), (5, 3)')
+  await world.s.query('INSERT INTO child VALUES (10, 1, 1), (20, 1, 2), (30, 2, 3), (31, 2, 3), (40, 2, 4), (60, 7, NULL)')
+  return world
+}
+
+if (flavours().includes('mysql')) {
+  const record = (world: World): StreamRecord => world.record(0)
+
+  test('1.11: what a reset connection does to rows that others refer to stops a stream where the rows of those are in no event, and nowhere else', async () => {
+    await using world = await following()
+    const running = world.start(record(world))
+    await world.untilRunning(record(world).uid)
+    await using reset = await wasReset(world)
+    // The server does these itself, and logs them.
+    await world.s.query('DELETE FROM Parent WHERE id = 1')
+    await world.s.query('UPDATE Parent SET id = 22 WHERE id = 2')
+    // Nothing refers to the columns, or nothing is followed.
+    await reset.query('INSERT INTO Parent (id, owner) VALUES (6, 3)')
+    await reset.query('UPDATE Parent SET other = other + 1')
+    await reset.query('DELETE FROM child WHERE id = 60')
+    await reset.query('SET foreign_key_checks=0')
+    await reset.query('DELETE FROM Parent WHERE id = 5')
+    await reset.query('SET foreign_key_checks=1')
+    await world.drain(record(world).uid)
+    assert.equal(await world.assertEqual(), 4 + 4)
+    await reset.query('DELETE FROM Parent WHERE id = 3')
+    const told = await failure(world, record(world))
+    assert.match(
+      `${told?.code} ${told?.what}`,
+      /^SW-MOVE-045 foreign key away may have changed rows of child \(ON DELETE CASCADE\) with a row of Parent on app\/- .*:\d+\)$/,
+    )
+    await assert.rejects(world.assertEqual(), 'the rows were in no event')
+    await running.stop()
+  })
+
+  test('1.11: an UPDATE of the columns that rows refer to does too, and the key may be gone when the stream comes to it', async () => {
+    await using world = await following()
+    const running = world.start(record(world))
+    await world.untilRunning(record(world).uid)
+    await world.drain(record(world).uid)
+    await running.stop()
+    world.reports.delete(record(world).uid)
+    {
+      await using reset = await wasReset(world)
+      await reset.query('UPDATE Parent SET id = 33 WHERE id = 3')
+    }
+    await world.s.query('ALTER TABLE child DROP FOREIGN KEY away')
+    world.start({ ...record(world), options: { ...record(world).options, onDdl: 'ignore' }, generation: 2 })
+    const told = await failure(world, record(world))
+    assert.match(
+      `${told?.code} ${told?.what}`,
+      /^SW-MOVE-045 foreign key away may have changed rows of child \(ON UPDATE SET NULL\) with a row of Parent/,
+    )
+  })
+
+  test('1.11: rows of a table that is not moved count, of whose columns nothing is known', async () => {
+    await using world = await following()
+    await world.s.query('CREATE TABLE elsewhere (id INT NOT NULL PRIMARY KEY)')
+    await world.s.query('INSERT INTO elsewhere VALUES (1)')
+    await world.s.query(
+      'ALTER TABLE child ADD COLUMN e INT NULL, ADD CONSTRAINT there FOREIGN KEY (e) REFERENCES elsewhere (id) ON UPDATE CASCADE',
+    )
+    await world.s.query('UPDATE child SET e = 1')
+    // The targets' tables are made by the source's text, which names it.
+    for (const { schema } of world.targetRefs) await world.t.query(`CREATE TABLE ${schema}.elsewhere (id INT NOT NULL PRIMARY KEY)`)
+    world.start(record(world))
+    await using reset = await wasReset(world)
+    await world.until('start', () => ['copying', 'running', 'failed'].includes(world.state(record(world).uid) ?? ''))
+    await reset.query('UPDATE elsewhere SET id = 2')
+    const told = await failure(world, record(world))
+    assert.match(
+      `${told?.code} ${told?.what}`,
+      /^SW-MOVE-045 foreign key there may have changed rows of child \(ON UPDATE CASCADE\) with a row of elsewhere/,
+    )
+  })
+}
+
+test('names of tables that foreign keys refer to count in any case, and those of another schema do', () => {
+  const key = { name: 'k', table: 'child', columns: ['id'], onDelete: 'CASCADE', onUpdate: null }
+  const hidden = new HiddenCascades('Shop', [
+    { ...key, referencedSchema: null, referenced: 'Parent' },
+    { ...key, referencedSchema: 'far', referenced: 'other' },
+  ])
+  const seen = [
+    ['shop', 'parent'],
+    ['Shop', 'Parent'],
+    ['far', 'other'],
+    ['shop', 'other'],
+    ['shop', 'child'],
+  ] as const
+  assert.deepEqual(
+    seen.map(([schema, table]) => hidden.refersTo(schema, table)),
+    [true, true, true, false, false],
+  )
+})
