@@ -10,12 +10,57 @@ import type { Failpoints } from './crash-points.ts'
 import { markerStream } from './markers.ts'
 import { killAt } from './testkit/kill-at.ts'
 import { fill, workload, World } from './testkit/world.ts'
-import { ensureMoveTables } from './tables.ts'
+import { connect } from '../mysql/connect.ts'
+import { applierSql, ensureMoveTables, type ChunkRow } from './tables.ts'
 
 const servers = new ServerPairs()
 after(() => servers[Symbol.asyncDispose]())
 
 for (const flavour of flavours()) {
+  test(`1.3, promise 8 on ${flavour}: ranges are put together beside landings of others that are not committed, without waiting for them`, async () => {
+    await using world = await World.create({ flavour, sources: ['-'], targets: ['-'] }, servers.of(flavour))
+    await ensureMoveTables(world.t)
+    const path = (i: number): string => String(i).padStart(10, '0')
+    const range = (table: string, i: number): ChunkRow => ({
+      table,
+      path: path(i),
+      first: path(i),
+      lo: [String(i)],
+      hi: [String(i + 1)],
+      rows: 1,
+      bytes: 1,
+      chunks: 1,
+      work: { rowsRead: 0, rowsRedone: 0 },
+    })
+    const noted = (target: string, ...chunks: ChunkRow[]): string => applierSql.chunks('folds', target, 'flow', chunks)
+    // Of so many a server would rather read them all than look for each.
+    const many = Array.from({ length: 64 }, (_, i) => i)
+    for (const target of ['a', 'b', 'c', 'd']) await world.t.query(noted(target, ...many.map((i) => range('item', i))))
+    await using lander = await connect(world.target.config)
+    await lander.query('BEGIN')
+    await lander.query(noted('a', range('item', 64)))
+    await lander.query(noted('b', range('item', 64), range('other', 1)))
+    await lander.query(noted('c', range('item', 64)))
+    await using folder = await connect(world.target.config)
+    await folder.query('SET SESSION innodb_lock_wait_timeout=1')
+    await folder.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+    await folder.query('BEGIN')
+    for (const sql of applierSql.withoutChunks('folds', 'b', 'item', many.map(path))) await folder.query(sql)
+    await folder.query('COMMIT')
+    await lander.query('COMMIT')
+    assert.deepEqual(
+      await world.t.allText(
+        "SELECT target_uid AS t, COUNT(*) AS n FROM _shardwright.move_chunk WHERE stream_uid = 'folds' GROUP BY 1 ORDER BY 1",
+      ),
+      [
+        { t: 'a', n: '65' },
+        { t: 'b', n: '2' },
+        { t: 'c', n: '65' },
+        { t: 'd', n: '64' },
+      ],
+    )
+  })
+
   test(`1.3, promises 3, 8 on ${flavour}: adjacent ranges that all targets have are put together while the copy runs and is killed; the same rows, each counted once`, async () => {
     await using world = await World.create({ flavour, sources: ['-'], targets: ['-40', '40-80', '80-'] }, servers.of(flavour))
     await fill(world, 0, 12_000, 12_000)

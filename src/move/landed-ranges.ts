@@ -72,7 +72,7 @@ export class LandedRanges {
     this.#folding[target] = true
     return {
       statements: [
-        applierSql.withoutChunks(
+        ...applierSql.withoutChunks(
           on.streamUid,
           on.targetUid,
           table,

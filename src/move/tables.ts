@@ -351,7 +351,13 @@ export const applierSql = {
           `(${quoteString(streamUid)}, ${quoteString(targetUid)}, ${quoteString(chunk.table)}, ${quoteString(chunk.path)}, ${quoteString(workflowUid)}, ${printBound(chunk.lo)}, ${printBound(chunk.hi)}, ${chunk.rows}, ${chunk.bytes}, ${chunk.first === chunk.path ? 'NULL' : quoteString(chunk.first)}, ${chunk.work.rowsRead}, ${chunk.work.rowsRedone}, ${chunk.chunks})`,
       )
       .join(', ')}`,
-  /** Ranges that another takes the place of: goes with its INSERT. */
-  withoutChunks: (streamUid: string, targetUid: string, table: string, paths: readonly string[]): string =>
-    `DELETE FROM ${moveSchema}.move_chunk WHERE ${streamWhere({ streamUid, targetUid })} AND table_name = ${quoteString(table)} AND path IN (${paths.map(quoteString).join(', ')})`,
+  /**
+   * Ranges that another takes the place of: goes with its INSERT. Each by its key, one by one: a DELETE of several reads the whole of a table that looks small, waits for what other landings have noted and not
+   * committed, and two of them end in a deadlock, which takes their rows back too.
+   */
+  withoutChunks: (streamUid: string, targetUid: string, table: string, paths: readonly string[]): string[] =>
+    paths.map(
+      (path) =>
+        `DELETE ${moveSchema}.move_chunk FROM ${moveSchema}.move_chunk FORCE INDEX (PRIMARY) WHERE ${streamWhere({ streamUid, targetUid })} AND table_name = ${quoteString(table)} AND path = ${quoteString(path)}`,
+    ),
 } as const
