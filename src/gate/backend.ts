@@ -20,6 +20,8 @@ export type BackendStatement = {
   readonly id: number
   /** The parameter types last bound here, as sent. */
   boundTypes: Buffer | null
+  /** It was executed with a value for each of its parameters, of the types that it is kept under. */
+  whole?: boolean
 }
 
 /** Whose statements a connection is for, while they have it: a session. */

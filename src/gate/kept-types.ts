@@ -1,49 +1,102 @@
 /**
  * MySQL goes on with the type that a parameter of a prepared statement had: text that comes after a number is taken for a number, after a time for a time, and integers after a
- * DOUBLE for DOUBLEs (8.0.22 and later; seen in `kept-types.db.test.ts`). Parts of one statement run on connections that never saw the executions before it, so here the value
- * is made what MySQL would make of it, and each shard sees that type alone. Of text that reads as no number, and of a number after a time, nobody knows here what one server would
- * make: it is refused. `1.5` after an integer stays a text: beside a number's column that is what a server takes it for; elsewhere it would say 1. Only of what reads: where a
- * value is stored, its column says the type. MariaDB takes each execution by itself.
+ * DOUBLE for DOUBLEs (8.0.22 and later; seen in `kept-types.db.test.ts`). An execution may run on a connection that never saw the ones before it, so here the value
+ * is made what MySQL would make of it, and the server sees that type alone. Where nobody knows here what one server would make of it, it is refused. It depends on where the
+ * parameter stands (parameter-places.ts): beside a text column a text that is no number is compared as one, in a column it is stored as bytes. `1.5` after an integer, where
+ * rows are read, stays a text: beside a number's column that is what a server takes it for; elsewhere it would say 1. MariaDB takes each execution by itself.
  */
 import { columnType } from '../wire/column-types.ts'
 import type { Param, ParamType } from '../wire/stmt-execute.ts'
+import type { Place } from './parameter-places.ts'
 import { planErrors } from './plan/errors.ts'
-import type { SessionStatement } from './prepared.ts'
-import type { KeyspaceView } from './view.ts'
 
-type Kind = 'integer' | 'decimal' | 'double' | 'time' | 'text'
-type Kept = ParamType & { readonly kind: Kind }
+type Kind = 'none' | 'integer' | 'decimal' | 'double' | 'time' | 'text'
 
-/** By parameter, what it goes on as; undefined: no number and no time came yet. */
-export type KeptTypes = (Kept | undefined)[]
-
-function kindOf({ type, value }: Param): Kind {
-  if (typeof value === 'bigint') return 'integer'
-  if (typeof value === 'number') return 'double'
-  if (typeof value === 'string') return 'time'
-  return type === columnType.decimal || type === columnType.newdecimal ? 'decimal' : 'text'
+const kinds: Readonly<Record<number, Kind>> = {
+  [columnType.null]: 'none',
+  ...Object.fromEntries(
+    (
+      [
+        ['integer', ['tiny', 'short', 'int24', 'long', 'longlong', 'year', 'bool']],
+        ['double', ['float', 'double']],
+        ['decimal', ['decimal', 'newdecimal']],
+        ['time', ['date', 'newdate', 'time', 'time2', 'datetime', 'datetime2', 'timestamp', 'timestamp2']],
+      ] as const
+    ).flatMap(([kind, names]) => names.map((name) => [columnType[name], kind])),
+  ),
 }
 
-/** Whether the types of executions before count: reads, on MySQL. */
-export function goesOn({ passthrough }: SessionStatement, { shards }: KeyspaceView): boolean {
-  return passthrough?.kind === 'relay' && passthrough.effect === 'read' && shards[0]?.server.flavour === 'mysql'
+function kindOf(type: number | undefined): Kind {
+  return kinds[type ?? columnType.null] ?? 'text'
+}
+
+/** By parameter, type and flags (0x80 unsigned) that a statement's next executions go on with; NULL's type: none came yet. */
+export type KeptTypes = Buffer
+
+export function noTypes(count: number): KeptTypes {
+  const kept = Buffer.alloc(2 * count)
+  for (let i = 0; i < count; i++) kept[2 * i] = columnType.null
+  return kept
 }
 
 /**
- * The parameters as MySQL takes them; the same ones where nothing changes. Remembers the types in `kept`.
+ * What an execution leaves, in `kept`. A NULL has no type to MySQL, whatever it is sent as.
  *
- * @throws SW-GATE-100 text of which it is not known what the server would make
+ * @returns whether that is other than before, and whether a value comes with another type than it is taken for
  */
-export function asKept(params: Param[], kept: KeptTypes): Param[] {
+export function goOn(kept: KeptTypes, types: Buffer, nullBitmap: Buffer): { changed: boolean; mixed: boolean } {
+  let [changed, mixed] = [false, false]
+  for (let i = 0; i < kept.length; i += 2) {
+    const [type, flags] = [types[i] as number, types[i + 1] as number]
+    if ((type === kept[i] && flags === kept[i + 1]) || ((nullBitmap[i >> 4] ?? 0) & (1 << ((i >> 1) & 7))) !== 0) continue
+    if (takesOver(type, kept[i] as number)) {
+      kept[i] = type
+      kept[i + 1] = flags
+      changed = true
+    } else mixed = true
+  }
+  return { changed, mixed }
+}
+
+function takesOver(type: number, was: number): boolean {
+  const [now, before] = [kindOf(type), kindOf(was)]
+  switch (now) {
+    case 'none':
+      return false
+    case 'text':
+      return before === 'none' || before === 'text'
+    case 'integer':
+      return before !== 'decimal' && before !== 'double' && before !== 'time'
+    case 'decimal':
+      return before !== 'double' && before !== 'time'
+    case 'double':
+      return before !== 'time'
+    // Of an instant after a TIME nothing is sure but where it is stored.
+    case 'time':
+      return was !== columnType.time
+  }
+}
+
+/**
+ * The parameters as MySQL takes them; the same ones where nothing changes.
+ *
+ * @param kept what their own execution left (`goOn`); what their values leave is put in
+ * @param placeOf of a parameter by its number
+ * @throws SW-GATE-100 a value of which it is not known what the server would make
+ */
+export function asKept(params: Param[], kept: KeptTypes, placeOf: (index: number) => Place): Param[] {
   let out = params
   for (let i = 0; i < params.length; i++) {
     const param = params[i] as Param
-    if (param.value === null) continue
-    const before = kept[i]
-    const now = before === undefined ? param : takenFor(param, before)
-    const { type, unsigned } = now
-    const kind = kindOf(now)
-    if (kind !== 'text' && (type !== before?.type || unsigned !== before.unsigned)) kept[i] = { type, unsigned, kind }
+    const type = kept[2 * i] as number
+    const same = kindOf(type) === kindOf(param.type) && type !== columnType.time
+    if (param.value === null || param.type === type || same) continue
+    const now = takenFor(param, { type, unsigned: ((kept[2 * i + 1] as number) & 0x80) !== 0 }, placeOf(i))
+    // A fraction in a text, too, is gone on with.
+    if (kindOf(type) === 'integer' && kindOf(now.type) !== 'integer' && doubleText.test(textOf(param))) {
+      kept[2 * i] = /e/i.test(textOf(param)) ? columnType.double : columnType.newdecimal
+      kept[2 * i + 1] = 0
+    }
     if (now === param) continue
     if (out === params) out = [...params]
     out[i] = now
@@ -53,42 +106,101 @@ export function asKept(params: Param[], kept: KeptTypes): Param[] {
 
 /** The same of a SET: there `1.5` after an integer is a DECIMAL, and goes on as one. */
 export function asKeptBySet(params: Param[], kept: KeptTypes): Param[] {
-  return asKept(params, kept).map((param, i) => {
-    if (kept[i]?.kind !== 'integer' || param.value === null || kindOf(param) !== 'text') return param
-    const decimal = { type: columnType.newdecimal, unsigned: false }
-    kept[i] = { ...decimal, kind: 'decimal' }
-    return { ...decimal, value: param.value }
+  return asKept(params, kept, () => 'read').map((param, i) => {
+    if (kindOf(kept[2 * i]) !== 'decimal' || param.value === null || kindOf(param.type) !== 'text') return param
+    return { type: columnType.newdecimal, unsigned: false, value: param.value }
   })
 }
 
 const integerText = /^\d{1,18}$/
 const numberText = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})$/
+/** As it would be shown: taken for a number it is the same text. */
+const plainNumber = /^-?(?:0|[1-9]\d{0,29})(?:\.\d{1,30})?$/
+const plainInteger = /^[1-9]\d{0,17}$/
+const doubleText = /^[+-]?(?:\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e[+-]?\d{1,3})?$/i
+const dateText = /^\d{4}-\d\d-\d\d$/
 const instantText = /^\d{4}-\d\d-\d\d(?: \d\d:\d\d:\d\d(?:\.\d{1,6})?)?$/
 const timeText: Readonly<Record<number, RegExp>> = {
   [columnType.time]: /^-?\d{2,3}:[0-5]\d:[0-5]\d(?:\.\d{1,6})?$/,
-  [columnType.date]: /^\d{4}-\d\d-\d\d$/,
+  [columnType.date]: dateText,
   [columnType.datetime]: instantText,
   [columnType.timestamp]: instantText,
 }
 
-function takenFor(param: Param, before: Kept): Param {
-  const was = before.kind
-  const is = kindOf(param)
-  const { value } = param
-  if ((is === 'integer' || is === 'decimal') && was === 'double') return { type: columnType.double, unsigned: false, value: Number(value) }
-  if (is === 'integer' && was === 'decimal') return { type: before.type, unsigned: false, value: Buffer.from(String(value)) }
-  if (is === 'time' || (is !== 'text' && was !== 'time')) return param
-  const text = Buffer.isBuffer(value) ? value.toString('latin1') : String(value)
-  if (is === 'text') {
-    if (was === 'integer' && integerText.test(text)) return { type: columnType.longlong, unsigned: before.unsigned, value: BigInt(text) }
-    if (was === 'integer' && numberText.test(text)) return param
-    if (was === 'double' && numberText.test(text)) return { type: columnType.double, unsigned: false, value: Number(text) }
-    if (was === 'decimal' && numberText.test(text)) return { type: before.type, unsigned: false, value }
-    if (was === 'time' && timeText[before.type]?.test(text) === true) return { type: before.type, unsigned: false, value: text }
-  }
+function takenFor(param: Param, before: ParamType, place: Place): Param {
+  if (place === 'own') return param
+  const taken = place === 'read' ? whereRead(param, before) : place === 'stored' ? whereStored(param, before) : whereComputed(param, before)
+  if (taken !== null) return taken
+  const time = kindOf(before.type) === 'time'
+  const text = kindOf(param.type) === 'text'
   throw planErrors.refused({
-    construct: `a prepared statement's parameter that was a ${was === 'time' ? 'time' : 'number'} and is the ${is === 'text' ? 'text' : 'number'} '${text.slice(0, 40)}' now`,
+    construct: `a prepared statement's parameter that was a ${time ? 'time' : 'number'} and is the ${text ? 'text' : 'number'} '${textOf(param).slice(0, 40)}' now`,
     reason: 'MySQL goes on with the type of the executions before, and takes this for one',
     instead: 'give it the same type each time, or prepare the statement anew',
   })
+}
+
+function textOf({ value }: Param): string {
+  return Buffer.isBuffer(value) ? value.toString('latin1') : String(value)
+}
+
+function whereRead(param: Param, before: ParamType): Param | null {
+  const [was, is, text] = [kindOf(before.type), kindOf(param.type), textOf(param)]
+  if (is === 'integer' && was === 'double' && !Number.isSafeInteger(Number(text))) return null
+  if ((is === 'integer' || is === 'decimal') && was === 'double') return doubleOf(text)
+  if (is === 'integer' && was === 'decimal') return decimalOf(text)
+  if (is !== 'text') return was === 'time' ? null : param
+  if (was === 'integer' && integerText.test(text)) return { type: columnType.longlong, unsigned: before.unsigned, value: BigInt(text) }
+  if (was === 'integer' && numberText.test(text)) return param
+  if (was === 'double' && numberText.test(text)) return doubleOf(text)
+  if (was === 'decimal' && numberText.test(text)) return decimalOf(text)
+  if (was === 'time' && timeText[before.type]?.test(text) === true)
+    return { type: dateText.test(text) ? columnType.date : before.type, unsigned: false, value: text }
+  return was === 'none' || was === 'text' ? param : null
+}
+
+/** By itself it is what a column becomes. *Tried* with columns of every kind. */
+function whereStored(param: Param, before: ParamType): Param | null {
+  const [was, is, text] = [kindOf(before.type), kindOf(param.type), textOf(param)]
+  if (was === 'none' || was === 'text') return param
+  if (was === 'time') {
+    if (is === 'time') return param
+    if (is !== 'text') return before.type === columnType.time || (param.unsigned && text.length > 18) ? null : param
+    if (!/\d/.test(text)) return param
+    if (dateText.test(text)) return before.type === columnType.date ? { type: columnType.date, unsigned: false, value: text } : null
+    return instantText.test(text) ? { type: columnType.datetime, unsigned: false, value: text } : null
+  }
+  if (is !== 'text') return param
+  const number = text.replace(/^ +| +$/g, '')
+  if (doubleText.test(number)) {
+    const value = Number(number)
+    // Of decimals there is no negative zero.
+    if (Object.is(value, -0)) return null
+    if (was === 'double' || !numberText.test(number)) return Number.isFinite(value) ? doubleOf(number) : null
+    return decimalOf(number)
+  }
+  // What is longer, or has other spaces around it, may be a number to the server.
+  if (/^[\s+-]*\.?\d[\d.]*(?:e[+-]?\d+)?\s*$/i.test(text)) return null
+  return { type: columnType.blob, unsigned: false, value: Buffer.isBuffer(param.value) ? param.value : Buffer.from(text) }
+}
+
+function whereComputed(param: Param, before: ParamType): Param | null {
+  const [was, is, text] = [kindOf(before.type), kindOf(param.type), textOf(param)]
+  if (is === 'decimal' && was === 'double') return String(Number(text)) === text ? doubleOf(text) : null
+  if (was === 'time' && before.type !== columnType.date && dateText.test(text)) return null
+  // Beside a DATETIME 0 is none, as a text alone.
+  if (is === 'text' && Number(text) === 0) return null
+  if (is === 'text' && was === 'integer' && plainInteger.test(text))
+    return { type: columnType.longlong, unsigned: false, value: BigInt(text) }
+  if (is === 'text' && (was === 'integer' || was === 'decimal')) return plainNumber.test(text) ? decimalOf(text) : null
+  if (is === 'text' && was === 'double') return String(Number(text)) === text && plainNumber.test(text) ? doubleOf(text) : null
+  return whereRead(param, before)
+}
+
+function doubleOf(text: string): Param {
+  return { type: columnType.double, unsigned: false, value: Number(text) }
+}
+
+function decimalOf(text: string): Param {
+  return { type: columnType.newdecimal, unsigned: false, value: Buffer.from(text) }
 }

@@ -9,13 +9,13 @@
 import type { Connection, RelayEnd, RelaySink } from '../mysql/connection.ts'
 import { ConnectionLost, ServerError } from '../mysql/errors.ts'
 import type { Lexed } from '../sql/lexer.ts'
-import { columnType } from '../wire/column-types.ts'
 import { com } from '../wire/commands.ts'
 import { frame, frameCommand } from '../wire/frames.ts'
 import type { Asked } from './asked-schemata.ts'
 import { closeStatement, type Backend, type BackendStatement } from './backend.ts'
 import { gateErrors } from './errors.ts'
-import type { KeptTypes } from './kept-types.ts'
+import { goOn, noTypes, type KeptTypes } from './kept-types.ts'
+import type { Places } from './parameter-places.ts'
 import type { Passthrough } from './passthrough.ts'
 
 export type SessionStatement = {
@@ -38,10 +38,15 @@ export type SessionStatement = {
   paramCount: number
   /** As last bound by the client. */
   types: Buffer | null
-  /** The types of its first execution, as text. MySQL goes on with these whatever comes later: so a statement with others is another one on a shard. */
+  /** What executions go on with: on MySQL all that were, on MariaDB the first (kept-types.ts). Null: none had types yet. */
+  kept: KeptTypes | null
+  readonly goesOn: boolean
+  /** The last execution has a value of another type than that. */
+  mixed: boolean
+  /** Null: not looked at yet. */
+  places: Places | null
+  /** `kept` as text. A statement that goes on with others is another one on a connection. */
   bound: string
-  /** What later executions over shards go on with (kept-types.ts). */
-  readonly kept: KeptTypes
   /** `key` with `bound`: under which connections keep what is executed. */
   executionKey: string
   /** What its text was read under, and the settings that were last found to be alike in that. */
@@ -73,14 +78,20 @@ export function readExecution(payload: Buffer, paramCount: number): Execution {
   return { nullBitmap, types: payload.subarray(bitmapEnd + 1, typesEnd), values: payload.subarray(typesEnd) }
 }
 
-/** Remembers types that a client sends, as a server does: the first ones for good. A NULL has none to MySQL, whatever it is sent as. */
+/** Remembers types that a client sends, as a server does. Of each execution, before it is sent. */
 export function bindTypes(statement: SessionStatement, { types, nullBitmap }: Pick<Execution, 'types' | 'nullBitmap'>): void {
-  if (types === null) return
-  if (statement.types === null || !statement.types.equals(types)) statement.types = Buffer.from(types)
-  if (statement.bound !== '') return
-  const bound = Buffer.from(types)
-  for (let i = 0; i < statement.paramCount; i++) if (((nullBitmap[i >> 3] ?? 0) & (1 << (i & 7))) !== 0) bound[2 * i] = columnType.null
-  statement.bound = `\0${bound.toString('latin1')}`
+  if (types !== null && statement.types?.equals(types) !== true) statement.types = Buffer.from(types)
+  const isFirst = statement.kept === null
+  if (statement.types === null || (!isFirst && !statement.goesOn)) return
+  statement.kept ??= noTypes(statement.paramCount)
+  const { changed, mixed } = goOn(statement.kept, statement.types, nullBitmap)
+  statement.mixed = mixed
+  if (changed || isFirst) goesOnWith(statement)
+}
+
+/** After a change of `kept`. */
+export function goesOnWith(statement: SessionStatement): void {
+  statement.bound = `\0${statement.kept?.toString('latin1') ?? ''}`
   statement.executionKey = statement.key + statement.bound
 }
 
@@ -98,8 +109,8 @@ export function executionFrame(packet: ExecutionPacket, statement: SessionStatem
   payload.writeUInt32LE(on.id, 1)
   if (statement.paramCount === 0) return packet.framed()
   const execution = readExecution(payload, statement.paramCount)
+  if (!statement.mixed && !execution.nullBitmap.some((byte) => byte !== 0)) on.whole = true
   if (execution.types !== null) {
-    bindTypes(statement, execution)
     on.boundTypes = statement.types
     return packet.framed()
   }
@@ -111,7 +122,7 @@ export function executionFrame(packet: ExecutionPacket, statement: SessionStatem
 const one = Buffer.from([1])
 
 /**
- * What a connection has for an execution: the statement that was bound to these types first; else one that was prepared there and never executed, which is theirs
+ * What a connection has for an execution: the statement that goes on with these types; else one that was prepared there and never executed, which is theirs
  * from now on.
  */
 export function preparedFor(backend: Backend, statement: SessionStatement): BackendStatement | undefined {

@@ -6,6 +6,8 @@ import { mayGiveId } from './insert-id.ts'
 import type { Access } from './access.ts'
 import { changedPrepared, type DefinitionChange } from './column-definitions.ts'
 import { askedSchemata, requireShown, type Asked } from './asked-schemata.ts'
+import { isSwError } from '../base/errors.ts'
+import type { Backend, BackendStatement } from './backend.ts'
 import type { Core } from './core.ts'
 import { takeDiagnostics } from './diagnostics.ts'
 import { marking } from './drawn.ts'
@@ -26,7 +28,8 @@ import { asKeptBySet } from './kept-types.ts'
 import { bindTypes, executionFrame, preparedFor, prepareOn, prepareRaw, readExecution, type SessionStatement } from './prepared.ts'
 import { firstShard, type Request } from './request.ts'
 import type { Runner } from './runner.ts'
-import { decodeParameters, inlineParameters, sessionNumber, setParameters, valueOf } from './parameters.ts'
+import { decodeParameters, executionOf, inlineParameters, sessionNumber, setParameters, typesKey, valueOf } from './parameters.ts'
+import { asTaken } from './parameter-places.ts'
 import { renamedPrepared, showsDatabase, tablesOf } from './schema-names.ts'
 import { asksSchemata } from './schemata.ts'
 import { statementsOf } from './several-statements.ts'
@@ -147,7 +150,10 @@ export class PreparedStatements {
       paramCount: 0,
       types: null,
       bound: '',
-      kept: [],
+      kept: null,
+      goesOn: !this.#core.isMariadb,
+      mixed: false,
+      places: null,
       executionKey: (elsewhere?.sql ?? text).toString('latin1'),
       read: readUnder(text, this.#runner.settings),
       alike: this.#runner.settings.signature,
@@ -272,7 +278,7 @@ export class PreparedStatements {
       return this.#sharded.execute(statement, c, longData, signal)
     if (p.needsPrevious === 'found-rows' && (this.#runner.leftNothing || this.#runner.ranElsewhere(keyspace))) throw notTheFoundRows()
     const sent = this.#sent(statement, p)
-    if (statement.paramCount > 0 && statement.bound === '') bindTypes(statement, readExecution(payload, statement.paramCount))
+    if (statement.paramCount > 0) bindTypes(statement, readExecution(payload, statement.paramCount))
     const marks = marking(p, connections)
     const request: Request = {
       keyspace: statement.keyspace,
@@ -293,6 +299,7 @@ export class PreparedStatements {
       frame: (backend) => {
         marks?.before(backend)
         const on = preparedFor(backend, statement)
+        if (longData.length === 0 && statement.mixed) return this.#executedAnew(backend, statement, sent, c, on)
         if (on !== undefined && longData.length === 0) return executionFrame(c, statement, on)
         return prepareOn(backend, statement.executionKey, sent).then((prepared) => {
           for (const packet of longData) {
@@ -311,6 +318,28 @@ export class PreparedStatements {
     return marks === null ? answered : marks.after(answered)
   }
 
+  /** A connection may not have seen the types of the executions before; where that is not known it knows what it makes of this one. */
+  async #executedAnew(
+    backend: Backend,
+    statement: SessionStatement,
+    sent: Buffer,
+    c: ClientCommand,
+    known?: BackendStatement,
+  ): Promise<Buffer> {
+    const given = decodeParameters(c.payload, statement, [])
+    let params: typeof given
+    try {
+      params = asTaken(statement, given, () => lexStatement(statement.text, modeOf(this.#runner.settings)))
+    } catch (error) {
+      if (known?.whole !== true || !isSwError(error, 'SW-GATE-100')) throw error
+      return executionFrame(c, statement, known)
+    }
+    const all = params.map((_, i) => i)
+    const on = await prepareOn(backend, statement.key + typesKey(all, params), sent)
+    on.boundTypes = null
+    return executionOf(on.id, all, params)
+  }
+
   /** What the gate answers itself, SET and its like: with its parameters in their places. */
   #asText(statement: SessionStatement, payload: Buffer): Buffer {
     const { text, paramCount, longData } = statement
@@ -321,7 +350,11 @@ export class PreparedStatements {
     const sent = decodeParameters(payload, statement, longData)
     const { isMariadb } = this.#core
     if (statement.passthrough?.kind === 'kill') return inlineParameters(lexed, null, sent.map(valueOf).map(sessionNumber))
-    return inlineParameters(lexed, null, setParameters(lexed, isMariadb ? sent : asKeptBySet(sent, statement.kept), isMariadb))
+    return inlineParameters(
+      lexed,
+      null,
+      setParameters(lexed, statement.kept === null || isMariadb ? sent : asKeptBySet(sent, statement.kept), isMariadb),
+    )
   }
 
   /** A server keeps what it has parsed; on shared connections a text is prepared whenever it is met. Errors: SW-GATE-012. */

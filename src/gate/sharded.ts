@@ -23,7 +23,7 @@ import { OtherStatements } from './sharded-others.ts'
 import { namedId } from './insert-id.ts'
 import { keptNumber } from './kept-values.ts'
 import { readOkFrame } from './ok-frame.ts'
-import { asKept, goesOn } from './kept-types.ts'
+import { asTaken } from './parameter-places.ts'
 import { decodeParameters, valueOf } from './parameters.ts'
 import { isTold } from './schemata.ts'
 import { sessionValue } from './session-value.ts'
@@ -115,7 +115,7 @@ export class Sharded {
   // As in session.ts: what a statement passes through on its way to one shard makes no promise of its own.
   execute(statement: SessionStatement, packet: ExecutionPacket, longData: readonly Buffer[], signal: AbortSignal): Promise<void> {
     const sent = statement.paramCount === 0 ? [] : decodeParameters(packet.payload, statement, longData)
-    const params = goesOn(statement, this.#core.keyspace(statement.keyspace)) ? asKept(sent, statement.kept) : sent
+    const params = asTaken(statement, sent, () => this.#context.lex(statement.text))
     return this.#run({
       ...noExecution(statement.keyspace, statement.text, signal),
       form: 'binary',

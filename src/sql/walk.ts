@@ -4,6 +4,8 @@ import type { Expr, Query, Select, Statement, TableRef } from './ast.ts'
 export type Visitor = {
   /** Before its parts; false: leave them out. */
   expr?(expr: Expr): boolean | void
+  /** Each query of the tree, before its parts. */
+  query?(query: Query): void
   /** Each SELECT of the tree, before its parts. */
   select?(select: Select): void
   table?(table: Extract<TableRef, { kind: 'table' }>): void
@@ -51,6 +53,7 @@ export function walkExpr(expr: Expr, v: Visitor): void {
 }
 
 export function walkQuery(query: Query, v: Visitor): void {
+  v.query?.(query)
   for (const table of query.with?.tables ?? []) walkCte(table, v)
   if (query.kind === 'union') for (const part of query.parts) walkQuery(part, v)
   else {
