@@ -100,8 +100,8 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
     return false
   })
   assert.deepEqual((await world.show()).dualwrite?.tenants, [{ keyspaceId: '4fc7a4a0d5d9a3a0', branch: 'wide' }])
-  await world.act('ramp', { percent: 10 })
-  await world.act('ramp', { percent: 100 })
+  await world.ramp({ percent: 10 })
+  await world.ramp({ percent: 100 })
   log(
     (await world.show()).journal
       .slice(-2)
@@ -118,7 +118,7 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
 
   // A wrong row on the new branch: the comparison finds it, reads go back by themselves, and the branch is ready no more.
   const wrong = await world.spoilRow()
-  await world.act('ramp', { percent: 10 })
+  await world.ramp({ percent: 10 })
   const back = await until('the ramp to step back', async () => {
     const view = await world.show()
     return view.dualwrite?.readsPercent === 0 && view.state === 'validating' ? view : null
@@ -130,7 +130,7 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   await until('the ladder to pass again', async () => (await world.act('validate', {}, false)).state === 'done')
 
   // Reads that hang on the new branch: gates cannot let go of them, so the step back is an emergency, and says so.
-  await world.act('ramp', { auto: true })
+  await world.ramp({ auto: true })
   await until('reads to have moved', async () => ((await world.show()).dualwrite?.readsPercent ?? 0) >= 10)
   const hang = await world.hangReads()
   const emergency = await until('the emergency', async () => {
@@ -148,11 +148,11 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
 
   // A gate that does not answer: nothing is closed before its lease has ended, so nobody waits for it.
   world.secondGate?.process.kill('SIGSTOP')
-  const stopped = world.act('ramp', { percent: 50 })
+  const stopped = world.ramp({ percent: 50 })
   await stopped
   log('moved while a gate was stopped')
   world.secondGate?.process.kill('SIGCONT')
-  await world.act('ramp', { percent: 100 })
+  await world.ramp({ percent: 100 })
   await world.untilState('switched')
   log('switched')
   const reading = await readers.stop()
@@ -170,7 +170,7 @@ test('dual-write end to end: a branch from the topic, proven, ramped both ways w
   log(`horizon: ${horizon.because}`)
   await world.act('rollback')
   assert.equal((await world.show()).dualwrite?.readsPercent, 0)
-  await world.act('ramp', { percent: 100 })
+  await world.ramp({ percent: 100 })
   log('rolled back while holding, and moved again')
   // Nothing is removed while anything reads it: a direct reader who comes during the hold stops the removal by name, and it is tried again.
   const direct = await mysql.createConnection({ ...world.oldServer.config })

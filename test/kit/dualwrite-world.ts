@@ -356,6 +356,16 @@ export class DualWriteTestWorld implements AsyncDisposable {
     return this.#ended(action, expectDone)
   }
 
+  /** Asked again while the control process has not looked yet at what it must know: it has just begun, or the branch has just changed. */
+  async ramp(args: object): Promise<ActionView> {
+    return until('a ramp for which all is known', async () => {
+      const action = await this.act('ramp', args, false)
+      const why = action.errors.map(({ code, what }) => `${code} ${what}`).join('; ')
+      if (action.state === 'failed' && !why.includes('is not known yet')) throw new Final(`ramp failed: ${why}`)
+      return action.state === 'done' ? action : null
+    })
+  }
+
   async #ended(first: ActionView, expectDone: boolean): Promise<ActionView> {
     const ended = await until(
       `${first.verb} to end`,
