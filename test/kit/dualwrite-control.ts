@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { ApiClient } from '../../src/api/client.ts'
-import type { WorkflowView } from '../../src/api/schemas.ts'
+import type { ActionView, WorkflowView } from '../../src/api/schemas.ts'
 import { systemClock } from '../../src/base/clock.ts'
 import { silentLog } from '../../src/base/log.ts'
 import { nothingIsMade } from '../../src/change/testkit/office.ts'
@@ -60,4 +60,19 @@ export async function untilRunIs(
     ]
     throw new Error([String(error), ...told, ...fleets.map((fleet) => JSON.stringify(fleet))].join('\n  '), { cause: error })
   }
+}
+
+/** What an action failed by. */
+export function said({ errors }: ActionView): string {
+  return errors.map(({ code, what }) => `${code} ${what}`).join('; ')
+}
+
+/** Asked again while the control process has not looked yet at what it must know: it has just begun, or the branch has just changed. */
+export function untilKnown(act: () => Promise<ActionView>): Promise<ActionView> {
+  return until('what it must know to be known', async () => {
+    const action = await act()
+    if (action.state === 'done') return action
+    if (!said(action).includes('is not known yet')) throw new Final(`${action.verb} failed: ${said(action)}`)
+    return null
+  })
 }

@@ -19,7 +19,7 @@ import { findPort } from '../../src/local/find-port.ts'
 import { createTopic, openProducer, openTopic } from '../../src/topic/open.ts'
 import type { TopicProducer } from '../../src/topic/topic.ts'
 import { SqliteStore } from '../../src/topology/sqlite.ts'
-import { controlOfAttached, untilRunIs } from './dualwrite-control.ts'
+import { controlOfAttached, said, untilKnown, untilRunIs } from './dualwrite-control.ts'
 import { dualwriteTables } from './dualwrite-definition.ts'
 import { MortalStore } from './mortal-store.ts'
 import type { Death } from './mortal-store.ts'
@@ -356,14 +356,8 @@ export class DualWriteTestWorld implements AsyncDisposable {
     return this.#ended(action, expectDone)
   }
 
-  /** Asked again while the control process has not looked yet at what it must know: it has just begun, or the branch has just changed. */
-  async ramp(args: object): Promise<ActionView> {
-    return until('a ramp for which all is known', async () => {
-      const action = await this.act('ramp', args, false)
-      const why = action.errors.map(({ code, what }) => `${code} ${what}`).join('; ')
-      if (action.state === 'failed' && !why.includes('is not known yet')) throw new Final(`ramp failed: ${why}`)
-      return action.state === 'done' ? action : null
-    })
+  ramp(args: object): Promise<ActionView> {
+    return untilKnown(() => this.act('ramp', args, false))
   }
 
   async #ended(first: ActionView, expectDone: boolean): Promise<ActionView> {
@@ -375,8 +369,7 @@ export class DualWriteTestWorld implements AsyncDisposable {
       },
       60_000,
     )
-    if (expectDone && ended.state === 'failed')
-      throw new Final(`${first.verb} failed: ${ended.errors.map((e) => `${e.code} ${e.what}`).join('; ')}`)
+    if (expectDone && ended.state === 'failed') throw new Final(`${first.verb} failed: ${said(ended)}`)
     return ended
   }
 
