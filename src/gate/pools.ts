@@ -20,6 +20,7 @@ import { gateErrors } from './errors.ts'
 import type { ReplicaHealth } from './replica-health.ts'
 import type { ServerModes } from './server-modes.ts'
 import { withoutVariables } from './settings.ts'
+import { toldInKeyspace } from './told-names.ts'
 import type { ReplicaView, ShardView, View } from './view.ts'
 import { Within } from './within.ts'
 
@@ -294,6 +295,7 @@ export class Pools {
       throw error
     }
     this.#places.set(connection, at)
+    connection.told = toldInKeyspace(shard)
     return connection
   }
 

@@ -30,7 +30,11 @@ export const saidOnce = { mariadb: new Set(['1364']), mysql: new Set(['1364', '1
 export async function warningsOf(connection: Connection): Promise<Warning[]> {
   const result = await connection.query('SHOW WARNINGS')
   if (result.kind !== 'rows') return []
-  return result.rows.map(([level, code, message]) => [level?.toString() ?? null, code?.toString() ?? null, message?.toString() ?? null])
+  const { told } = connection
+  return result.rows.map(([level, code, message]) => {
+    const text = message == null || told === null ? message : (told(Number(code), message) ?? message)
+    return [level?.toString() ?? null, code?.toString() ?? null, text?.toString() ?? null]
+  })
 }
 
 /**

@@ -50,6 +50,7 @@ import { requireSeveral, statementsOf } from './several-statements.ts'
 import { Sharded } from './sharded.ts'
 import { lexStatement, modeOf } from './statement-text.ts'
 import { showsDatabase } from './schema-names.ts'
+import { toldInKeyspace } from './told-names.ts'
 import { usedLocks } from './used-locks.ts'
 import type { UserRecord } from '../topology/records.ts'
 
@@ -671,7 +672,9 @@ export class Session implements OwnSession {
     const view = this.#core.watch.view.keyspaces.get(target)
     const nothingLeft = runner.leftNothing
     const asksElsewhere = relay.needsPrevious != null && runner.ranElsewhere(view)
-    if (relay.needsPrevious === 'diagnostics' && (asksElsewhere || runner.connections.leaving)) return this.#diagnostics(relay, sql)
+    const elsewhereNamed = relay.sessionCalls.length === 0 && view?.shards[0] !== undefined && toldInKeyspace(view.shards[0]) !== null
+    if (relay.needsPrevious === 'diagnostics' && (asksElsewhere || elsewhereNamed || runner.connections.leaving))
+      return this.#diagnostics(relay, sql)
     if (relay.sessionCalls.length > 0) {
       const renamed = (target !== this.keyspace || view?.shards[0]?.schema !== target) && !namesSystem(relay, lex())
       const known = nothingLeft || runner.connections.said !== null

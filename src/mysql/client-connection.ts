@@ -13,6 +13,7 @@ import { authenticate, handshakeCollation, PacketPromise } from './auth-exchange
 import type {
   Connection,
   ConnectOptions,
+  ErrorText,
   FlavourName,
   OkResult,
   PacketStream,
@@ -54,6 +55,7 @@ export class ClientConnection implements Connection, Owner {
   readonly extendedMetadata: boolean
   status: number = serverStatus.autocommit
   lastInsertId: bigint | null = 0n
+  told: ErrorText | null = null
   readonly #channel: Channel
   readonly #options: ConnectOptions
   readonly #greeting: Greeting

@@ -109,6 +109,9 @@ export type RelayEnd =
   | { kind: 'ok'; frame: Buffer; status: number; warnings: number; hadRows: boolean; rows: number }
   | { kind: 'error'; frame: Buffer; errno: number; sqlState: string; message: string; hadRows: boolean; rows: number }
 
+/** What whoever reads an error or a warning is told instead of its text; null: the text. Codes are a server's numbers. */
+export type ErrorText = (code: number, text: Buffer) => Buffer | null
+
 /**
  * Takes an answer as raw frames. Sequence ids are the server's: right for the client when it is answered this one command.
  * `bytes` gets whole frames, many at a time, never the very last packet, which goes to `end`.
@@ -142,6 +145,8 @@ export interface Connection extends AsyncDisposable {
    * Whoever relays statements, or sets it, keeps it.
    */
   lastInsertId: bigint | null
+  /** Of errors, also of those that are relayed. */
+  told: ErrorText | null
   /** False once closed, lost or destroyed. */
   readonly open: boolean
   /** Commands written and not answered. */

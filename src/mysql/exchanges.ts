@@ -8,7 +8,7 @@ import { decodeLocalInfile } from '../wire/local-infile.ts'
 import { decodeOk } from '../wire/ok.ts'
 import { decodeTextRow } from '../wire/text-row.ts'
 import type { Exchange } from './channel.ts'
-import type { Column, OkResult, RawRow, Result, ResultSet } from './connection.ts'
+import type { Column, ErrorText, OkResult, RawRow, Result, ResultSet } from './connection.ts'
 import { ServerError } from './errors.ts'
 
 /** What an exchange needs of its connection. */
@@ -20,14 +20,17 @@ export type Owner = {
   /** Kept up to date by every answer. */
   status: number
   lastInsertId: bigint | null
+  readonly told: ErrorText | null
 }
 
 export function deprecatesEof(owner: Owner): boolean {
   return (owner.capabilities & capability.deprecateEof) !== 0
 }
 
-export function serverError(owner: Pick<Owner, 'server'>, data: Buffer, start: number, end: number): ServerError {
+export function serverError(owner: Pick<Owner, 'server'> & Partial<Owner>, data: Buffer, start: number, end: number): ServerError {
   const err = decodeErr(data, start, end)
+  const message = owner.told == null ? null : owner.told(err.errno, Buffer.from(err.message))
+  if (message !== null) return new ServerError(err.errno, err.sqlState, message.toString(), owner.server)
   return new ServerError(err.errno, err.sqlState, err.message, owner.server)
 }
 

@@ -10,6 +10,9 @@ import type { Channel, Exchange } from './channel.ts'
 import type { RelaySink } from './connection.ts'
 import { deprecatesEof, noteRefused, type Owner } from './exchanges.ts'
 
+/** Of an ERR packet, before its text: 0xff, number, # and SQLSTATE. */
+const errorHeadBytes = 9
+
 export class RelayExchange implements Exchange {
   readonly rawFrames = true
   readonly #owner: Owner
@@ -37,8 +40,10 @@ export class RelayExchange implements Exchange {
       const frameBytes = data.subarray(start - HEADER_BYTES, end)
       if (kind === part.error) {
         if (this.#command === com.query || this.#command === com.stmtExecute) noteRefused(this.#owner)
-        const err = decodeErr(data, start, end)
-        this.#sink.end({ kind: 'error', frame: frameBytes, ...err, hadRows: scanner.hadRows, rows: scanner.rows })
+        const told = this.#told(data, start, end)
+        const frame = told ?? frameBytes
+        const err = decodeErr(frame, HEADER_BYTES, frame.length)
+        this.#sink.end({ kind: 'error', frame, ...err, hadRows: scanner.hadRows, rows: scanner.rows })
       } else {
         // The answer to a prepare or to statistics has no status: the connection's stands.
         if (kind === part.ok || kind === part.rowsEnd || (kind === part.columnsEnd && this.#command !== com.stmtPrepare)) {
@@ -70,6 +75,17 @@ export class RelayExchange implements Exchange {
 
   fail(error: Error): void {
     this.#sink.fail(error)
+  }
+
+  /** The frame of an error in other words; null: as it came. */
+  #told(data: Buffer, start: number, end: number): Buffer | null {
+    const words = start + errorHeadBytes
+    if (this.#owner.told === null || end <= words) return null
+    const text = this.#owner.told(data.readUInt16LE(start + 1), data.subarray(words, end))
+    if (text === null) return null
+    const frame = Buffer.concat([data.subarray(start - HEADER_BYTES, words), text])
+    frame.writeUIntLE(frame.length - HEADER_BYTES, 0, 3)
+    return frame
   }
 
   #flush(): void {
