@@ -18,6 +18,10 @@ const checks = [
   { name: 'docs/ddl.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-ddl.mjs', '--check'] },
   { name: 'docs/sql.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-sql.mjs', '--check'] },
   { name: 'docs/promises.md', command: ['node', 'scripts/generate-promises.mjs', '--check'] },
+  {
+    name: 'mutations: what they take out stands there',
+    command: ['node', '--test', '--test-reporter=dot', 'test/mutations/mutations.test.ts'],
+  },
   { name: 'docs/errors.md', command: ['node', '--disable-warning=ExperimentalWarning', 'scripts/generate-errors.mjs', '--check'] },
 ]
 

@@ -65,7 +65,9 @@ function describe(error) {
   const cause = error?.cause ?? error
   if (cause === undefined || cause === null) return 'failed without an error'
   if (typeof cause === 'string') return cause
-  return cause.stack ?? cause.message ?? String(cause)
+  const told = cause.stack ?? cause.message ?? String(cause)
+  // Where the end of what the test used failed too, both are its own fields, and the stack shows neither.
+  return 'suppressed' in cause ? `${told}\nfirst: ${describe(cause.suppressed)}\nthen, at its disposal: ${describe(cause.error)}` : told
 }
 
 function indent(text) {

@@ -195,6 +195,7 @@ test(
   },
   async () => {
     const dir = mkdtempSync(join(tmpdir(), 'sw-etcd-tls-'))
+    const stop = new AbortController()
     try {
       const file = (name: string): string => join(dir, name)
       execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1,DNS:localhost', '-keyout', file('key.pem'), '-out', file('cert.pem')], { stdio: 'ignore' }) // prettier-ignore
@@ -208,7 +209,6 @@ test(
       admin.close()
       const credentials = { user: 'root', password: 'right' }
       await using store = storeAt([etcd.port], { tls: { ca }, credentials })
-      const stop = new AbortController()
       let seen: unknown = null
       const reading = (async () => {
         for await (const snapshot of store.watch('', stop.signal)) seen = snapshot.entries.get('x')?.value
@@ -232,6 +232,7 @@ test(
       await using distrusting = storeAt([etcd.port], { tls: {}, credentials, patienceMs: 100 })
       await assert.rejects(distrusting.get('x'), { code: 'SW-TOPOLOGY-010', message: /certificate/ })
     } finally {
+      stop.abort()
       rmSync(dir, { recursive: true })
     }
   },

@@ -119,7 +119,10 @@ const served: Mutation[] = [
     rule: 'a statement whose connection is refused waits as those do that met the fence',
     file: 'src/gate/runner.ts',
     edits: [
-      ["      return { kind: 'refused', cause: connectError(shard, error as Error) }", '      throw connectError(shard, error as Error)'],
+      [
+        "\n      return { kind: 'refused', cause: connectError(shard, error as Error) }",
+        '\n      throw connectError(shard, error as Error)',
+      ],
     ],
     test: gateSwitch,
     name: 'promise 11: a fence that does not wait for the gate: autocommit writes are sent to the new side unseen, transactions get 1213',
