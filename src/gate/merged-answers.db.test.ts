@@ -59,6 +59,8 @@ const equal: readonly string[] = [
   'SELECT id, age FROM u ORDER BY @two, id',
   'SELECT id, age FROM u ORDER BY -@two, id',
   'SELECT id, age FROM u ORDER BY @sum, id',
+  'SELECT id, age FROM u ORDER BY -@far, id LIMIT 5',
+  'SELECT age, COUNT(*) FROM u GROUP BY age ORDER BY -@far, age',
   'SELECT id, age FROM u WHERE id = 1 UNION SELECT n, id FROM b WHERE id = 2 ORDER BY @two, id',
   'SELECT COUNT(*) FROM u GROUP BY @two',
   'SELECT COUNT(*) FROM u GROUP BY LAST_INSERT_ID()',
@@ -164,7 +166,7 @@ for (const flavour of flavours()) {
       for (const keyspace of ['one', 'wide'] as const) {
         clients[keyspace] = await world.client('app', keyspace, { rowsAsArray: true, supportBigNumbers: true, bigNumberStrings: true })
         for (const insert of rows) await clients[keyspace].query(insert)
-        await clients[keyspace].query('SET @two = 2, @sum = CAST(2 AS DECIMAL(30))')
+        await clients[keyspace].query('SET @two = 2, @sum = CAST(2 AS DECIMAL(30)), @far = 9223372036854775809')
       }
     })
     after(async () => {

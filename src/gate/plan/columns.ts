@@ -12,10 +12,11 @@ import type { Analysis } from './analysis.ts'
 import { columnKey } from './alternatives.ts'
 import type { ColumnInfo } from './catalog.ts'
 import { familyOf } from './equality.ts'
+import { isBuiltin } from '../pure-functions.ts'
 import { isRandom } from './functions.ts'
 import type { Compare, Piece } from './plan.ts'
 import { ScatterRefused } from './refuse.ts'
-import { named, refuseAliases } from './select-parts.ts'
+import { isConstant, named, refuseAliases } from './select-parts.ts'
 import { bare, slotOf } from './slots.ts'
 import { type ItemIndex, indexOf } from './select-items.ts'
 import { compileSpan, text } from './text.ts'
@@ -131,8 +132,11 @@ export class Columns {
       )
     }
     if (inner.kind !== 'column') {
+      let steady = isConstant(inner)
       walkExpr(inner, {
         expr(node) {
+          // A stored function may say something else each time.
+          steady &&= node.kind !== 'call' || isBuiltin(node.name)
           if ((node.kind === 'other' && node.construct === '->') || (node.kind === 'call' && jsonValued.test(node.name))) {
             throw new ScatterRefused(
               `${construct} JSON`,
@@ -144,6 +148,8 @@ export class Columns {
             throw new ScatterRefused(`${construct} ${node.name}()`, 'each shard would draw values of its own')
         },
       })
+      // What is the same for every row orders nothing, and a server need not reckon it: some can't be (BIGINT value is out of range).
+      if (item === null && steady) return null
       const rounded =
         inner.kind === 'call' &&
         (inner.name === 'ROUND' || inner.name === 'TRUNCATE') &&
