@@ -95,6 +95,25 @@ test('property: a batch gives what single calls give, NULLs and misfits between'
   }
 })
 
+test('property: many texts of one buffer hash as each by itself, of every length', () => {
+  const vindex = createVindex('xxhash', 'v')
+  fc.assert(
+    fc.property(fc.array(fc.uint8Array({ maxLength: 110 }), { minLength: 1, maxLength: 12 }), fc.nat(7), (texts, before) => {
+      const data = Buffer.concat([Buffer.alloc(before), ...texts])
+      const spans = new Int32Array(2 * texts.length)
+      let at = before
+      for (const [i, { length }] of texts.entries()) {
+        spans[2 * i] = at
+        at += length
+        spans[2 * i + 1] = at
+      }
+      const ids = vindex.mapTexts!({ data, spans, first: 0, step: 2 }, 'VARBINARY', texts.length)
+      assert.equal(ids?.toString('hex'), texts.map((bytes) => toHex(vindex.map([{ type: 'VARBINARY', bytes }])!)).join(''))
+    }),
+    { numRuns: 2000 },
+  )
+})
+
 test('property: mapBetween holds every value between its bounds', () => {
   const numeric = createVindex('numeric', 'v')
   const number = fc.oneof(uint64, fc.bigInt({ min: 0n, max: 300n }))

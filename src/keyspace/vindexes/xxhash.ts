@@ -1,10 +1,11 @@
 /**
  * `xxhash`: XXH64 with seed 0 of the value's bytes, written little-endian. Numbers hash their decimal text, NULL the
- * empty string. The WebAssembly module is loaded once, when this file is. Measured: 0.27 µs a key.
+ * empty string. The WebAssembly module is loaded once, when this file is. Measured: 0.27 µs a key; many texts at once have a way of their own (`xxh64-many.ts`).
  */
 import createXxhash from 'xxhash-wasm'
 import type { KeyspaceId } from '../keyspace-id.ts'
 import type { Vindex } from '../vindex.ts'
+import { xxh64Many } from './xxh64-many.ts'
 import { bytesOf, onlyParams, onlyValue, type VindexSpec } from './params.ts'
 
 const { h64Raw } = await createXxhash()
@@ -34,5 +35,6 @@ export function createXxhashVindex(spec: VindexSpec): Vindex {
       }
       return ids
     },
+    mapTexts: (texts, type, count) => (type === 'NULL' ? null : xxh64Many(texts, count)),
   }
 }
