@@ -56,7 +56,7 @@ export function connectWriter(address: ServerAddress, signal?: AbortSignal): Pro
     `SET SESSION autocommit=0, wait_timeout=600, net_read_timeout=${rowsAwaitedS}, max_error_count=65535`,
     ...writerSql[address.flavour],
   ]
-  return connect({ ...address.connect, charset: 'binary', sessionSql }, signal)
+  return connect({ ...address.connect, charset: 'binary', sessionSql, bulkOperations: true }, signal)
 }
 
 /** Long IN lists must stay ranges of the key. */

@@ -1,14 +1,17 @@
-/** A landing by LOAD DATA keeps every byte, as the same segment by INSERT does (bulk-load.ts); what LOCAL makes a warning is refused. */
+/** Landings by LOAD DATA (bulk-load.ts) and as parameters (parameter-rows.ts) keep every byte, as INSERTs do; what LOCAL makes a warning is refused. */
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import { readTableDefinitions } from '../binlog/table-definitions.ts'
 import { connect } from '../mysql/connect.ts'
+import type { Connection } from '../mysql/connection.ts'
 import { flavours, testServer } from '../../test/kit/servers.ts'
 import { connectWriter } from './access.ts'
 import { bulkLoadSql } from './bulk-load.ts'
 import { Segment } from './chunk.ts'
 import { Lane } from './lane.ts'
+import { keyTextOf, replaceSql } from './parameter-rows.ts'
+import { RowEncoder } from './row-encoder.ts'
 import { insertHead } from './statements.ts'
 import { planTable, type TablePlan } from './table-plan.ts'
 
@@ -34,7 +37,7 @@ for (const flavour of flavours()) {
       const sql = bulkLoadSql(plan, 'app')
       assert.ok(sql !== null)
       const byLoad = segmentOf(plan, rows())
-      await lane.transaction([{ sql, rowsText: [byLoad.rowsText()], rows: byLoad.rows }, 'UPDATE app.guard SET n = n + 1'])
+      await lane.transaction([{ sql, rowsText: [byLoad.rowsAlone()], rows: byLoad.rows }, 'UPDATE app.guard SET n = n + 1'])
       assert.deepEqual(await hexRows(conn, 'by_load'), await hexRows(conn, 'by_insert'))
       assert.equal((await hexRows(conn, 'by_load')).length, rows().length)
 
@@ -42,17 +45,84 @@ for (const flavour of flavours()) {
       await conn.query('DELETE FROM app.by_load')
       const some = byLoad.without((key) => Number(key) % 2 === 0)
       assert.ok(some !== null)
-      await lane.transaction([{ sql, rowsText: [some.rowsText()], rows: some.rows }])
+      await lane.transaction([{ sql, rowsText: [some.rowsAlone()], rows: some.rows }])
       assert.equal((await hexRows(conn, 'by_load')).length, rows().filter((row) => Number(row[0]) % 2 === 1).length)
 
       // A value that does not fit is a warning under LOCAL: refused, nothing kept.
       await conn.query('DELETE FROM app.by_load')
       const bad = Buffer.from("(1,'x',NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL),")
       await assert.rejects(lane.transaction([{ sql, rowsText: [bad], rows: 1 }]), { code: 'SW-MOVE-008' })
-      await assert.rejects(lane.transaction([{ sql, rowsText: [byLoad.rowsText()], rows: byLoad.rows + 1 }]), { code: 'SW-MOVE-027' })
+      await assert.rejects(lane.transaction([{ sql, rowsText: [byLoad.rowsAlone()], rows: byLoad.rows + 1 }]), { code: 'SW-MOVE-027' })
       assert.deepEqual(await hexRows(conn, 'by_load'), [])
     })
+
+    test(
+      'rows as parameters and INSERT store the same bytes',
+      { skip: flavour === 'mariadb' ? false : 'MySQL has no executions of many rows at once' },
+      async () => {
+        await using server = await testServer({ flavour })
+        await using conn = await connect({ ...server.config, charset: 'binary' })
+        await conn.query('CREATE DATABASE app')
+        for (const name of ['by_insert', 'by_parameters', 'other']) await conn.query(`CREATE TABLE app.${name} (${columns})`)
+        await conn.query('CREATE TABLE app.guard (n INT)')
+        await conn.query('INSERT INTO app.guard VALUES (1)')
+        await using writer = await connectWriter({ id: 's', name: 's', flavour, connect: server.config })
+        const lane = new Lane(writer, 'UPDATE app.guard SET n = n + 1', { stream: 's', target: 't', clock: systemClock })
+        const byInsert = await planOf(conn, 'by_insert')
+        await lane.transaction([segmentOf(byInsert, rows()).statement()])
+
+        const plan = await planOf(conn, 'by_parameters')
+        const segment = await readSegment(writer, byInsert, plan)
+        const prepare = replaceSql(plan, 'app')
+        const all = { prepare, rowsOf: [segment.rowsAlone()], rows: segment.rows }
+        // Twice: what stands is replaced. Between other statements, and beside rows of another table.
+        for (let i = 0; i < 2; i++) {
+          const other = { ...all, prepare: replaceSql(await planOf(conn, 'other'), 'app') }
+          await lane.transaction([all, 'UPDATE app.guard SET n = n + 10', other])
+          assert.deepEqual(await hexRows(conn, 'by_parameters'), await hexRows(conn, 'by_insert'))
+        }
+        assert.deepEqual(await hexRows(conn, 'other'), await hexRows(conn, 'by_insert'))
+        assert.equal(await conn.value('SELECT n FROM app.guard'), '24')
+
+        const some = segment.without((key) => Number(key) % 2 === 0)
+        assert.ok(some !== null)
+        await conn.query('DELETE FROM app.by_parameters')
+        await lane.transaction([{ prepare, rowsOf: [some.rowsAlone()], rows: some.rows }])
+        assert.equal((await hexRows(conn, 'by_parameters')).length, some.rows)
+
+        // What does not fit is a warning: refused, nothing kept; nor where not all rows came.
+        await conn.query('DELETE FROM app.by_parameters')
+        await conn.query('ALTER TABLE app.by_parameters MODIFY b VARBINARY(2)')
+        await assert.rejects(lane.transaction([all]), { code: 'SW-MOVE-008' })
+        await conn.query('ALTER TABLE app.by_parameters MODIFY b VARBINARY(200)')
+        await assert.rejects(lane.transaction([{ ...all, rows: all.rows + 1 }]), { code: 'SW-MOVE-027' })
+        await assert.rejects(lane.transaction(['UPDATE app.guard SET n = 0', { ...all, prepare: 'REPLACE INTO app.gone VALUES (?)' }]), { errno: 1146 }) // prettier-ignore
+        assert.deepEqual(await hexRows(conn, 'by_parameters'), [])
+
+        // Of many tables' statements a server keeps a few.
+        for (let i = 0; i < 12; i++) {
+          await conn.query(`CREATE TABLE app.many${i} LIKE app.by_insert`)
+          await lane.transaction([{ ...all, prepare: replaceSql(await planOf(conn, `many${i}`), 'app') }])
+        }
+        assert.deepEqual(await hexRows(conn, 'many0'), await hexRows(conn, 'by_insert'))
+        assert.ok(Number((await conn.allText("SHOW GLOBAL STATUS LIKE 'Prepared_stmt_count'"))[0]?.Value) <= 4)
+      },
+    )
   })
+}
+
+/** As the mover reads and encodes them. */
+async function readSegment(conn: Connection, from: TablePlan, plan: TablePlan): Promise<Segment> {
+  const encoder = new RowEncoder(plan, 'selected')
+  const segment = new Segment(Buffer.alloc(1 << 16), '', keyTextOf(plan))
+  for await (const batch of await conn.rows(Buffer.from(`SELECT ${from.selectList} FROM app.${from.name} ORDER BY id`, 'latin1'))) {
+    for (let row = 0; row < batch.length; row++) {
+      segment.used = encoder.encodeParameters(batch, row, segment.buffer, segment.used)
+      segment.keyEnds.push(encoder.keyEnd)
+      segment.rowEnds.push(segment.used)
+    }
+  }
+  return segment
 }
 
 /** Literals as the encoder writes them. */
@@ -91,12 +161,12 @@ function segmentOf(plan: TablePlan, values: string[][]): Segment {
   return segment
 }
 
-async function planOf(conn: Awaited<ReturnType<typeof connect>>, name: string): Promise<TablePlan> {
+async function planOf(conn: Connection, name: string): Promise<TablePlan> {
   const definitions = (await readTableDefinitions(conn, 'app')).get(name) ?? []
   return planTable({ schema: 'app', name, reference: true, definitions, key: ['id'], vindex: null, vindexColumns: [], toUtf8: () => null })
 }
 
-async function hexRows(conn: Awaited<ReturnType<typeof connect>>, name: string): Promise<string[]> {
+async function hexRows(conn: Connection, name: string): Promise<string[]> {
   const all = await conn.all(
     `SELECT id, n, f, d, y, HEX(t) t, HEX(l) l, HEX(u) u, HEX(j) j, HEX(b) b, HEX(bl) bl, dt, ts FROM app.${name} ORDER BY id`,
   )

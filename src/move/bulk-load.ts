@@ -20,8 +20,13 @@ const loadable = new Set(
   ).split(' '),
 )
 
-/** The statement; null where the table has a column that it can't load, or is merged into. */
+/** Whether a table takes its rows as numbers and texts alone, each as it is. */
+export function isLoadable(table: TablePlan): boolean {
+  return table.merged === null && table.columns.every(({ definition }) => loadable.has(definition.dataType))
+}
+
+/** The statement; null where the table can't be loaded so. */
 export function bulkLoadSql(table: TablePlan, schema: string): string | null {
-  if (table.merged !== null || !table.columns.every(({ definition }) => loadable.has(definition.dataType))) return null
+  if (!isLoadable(table)) return null
   return `LOAD DATA LOCAL INFILE 'rows' REPLACE INTO TABLE ${quoteQualified(schema, table.name)} CHARACTER SET binary FIELDS TERMINATED BY ',' OPTIONALLY ENCLOSED BY '\\'' ESCAPED BY '\\\\' LINES STARTING BY '(' TERMINATED BY '),' (${table.columnList})`
 }

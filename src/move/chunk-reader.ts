@@ -14,6 +14,7 @@ import { ShapedSelect } from './document-shapes.ts'
 import { moveErrors } from './errors.ts'
 import { fieldsMax } from './json-literal.ts'
 import type { Markers } from './markers.ts'
+import { keyTextOf, takesParameters, type KeyText } from './parameter-rows.ts'
 import { nowhere, type Router } from './router.ts'
 import { RowEncoder } from './row-encoder.ts'
 import { asBytes, insertHead, orderBy, rangeCondition, splitLiterals, type WriteMode } from './statements.ts'
@@ -28,9 +29,18 @@ const timedRowsMin = 100
 /** Head and packet around a row. */
 const statementRestBytes = 1024
 
+export type CopyTarget = {
+  readonly schema: string
+  readonly mode: WriteMode
+  readonly statementBytesMax: number
+  readonly name: string
+  /** Its server takes many rows as parameters of one statement (`parameter-rows.ts`). */
+  readonly parameterRows: boolean
+}
+
 export type ChunkReaderOptions = {
   sourceName: string
-  targets: readonly { schema: string; mode: WriteMode; statementBytesMax: number; name: string }[]
+  targets: readonly CopyTarget[]
   router: Router
   markers: Markers
   pool: SegmentPool
@@ -66,7 +76,8 @@ export class ChunkReader {
   readonly #table: TablePlan
   readonly #encoder: RowEncoder
   readonly #select: ShapedSelect
-  readonly #heads: readonly string[]
+  /** By target: what its segments begin with; a KeyText where rows are parameters. */
+  readonly #forms: readonly (string | KeyText)[]
   #rowsPerChunk: number
   #rowsMax: number
 
@@ -77,7 +88,11 @@ export class ChunkReader {
     this.#keyName = keyName
     this.#encoder = new RowEncoder(table, 'selected')
     this.#select = new ShapedSelect(table)
-    this.#heads = options.targets.map(({ schema, mode }) => insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema))
+    const keyText = takesParameters(table) ? keyTextOf(table) : null
+    this.#forms = options.targets.map(({ schema, mode, parameterRows }) => {
+      if (keyText !== null && parameterRows && mode === 'one-source') return keyText
+      return insertHead(table, mode === 'one-source' ? 'REPLACE' : 'INSERT', schema)
+    })
     this.#rowsMax = options.rowsMax
     this.#rowsPerChunk = this.#clamp(options.chunkBytes / Math.max(32, averageRowBytes))
   }
@@ -226,14 +241,17 @@ export class ChunkReader {
     const { pool } = this.#options
     let segment = part.segments[part.segments.length - 1]
     if (segment === undefined || segment.room < bytesMax || segment.fields >= fieldsMax) {
-      segment = pool.take(this.#heads[target] ?? '', bytesMax)
+      const form = this.#forms[target] ?? ''
+      segment = typeof form === 'string' ? pool.take(form, bytesMax) : pool.take('', bytesMax, form)
       part.segments.push(segment)
     }
-    const end = this.#encoder.encode(batch, row, segment.buffer, segment.used)
-    const bytes = end - segment.used
+    const { buffer, used, keyText } = segment
+    const encoder = this.#encoder
+    const end = keyText === null ? encoder.encode(batch, row, buffer, used) : encoder.encodeParameters(batch, row, buffer, used)
+    const bytes = end - used
     this.#checkSize(bytes, target)
-    segment.fields += this.#encoder.fields
-    segment.keyEnds.push(this.#encoder.keyEnd)
+    segment.fields += encoder.fields
+    segment.keyEnds.push(encoder.keyEnd)
     segment.rowEnds.push(end)
     segment.used = end
     part.rows++

@@ -2,22 +2,27 @@
  * A chunk: the rows of a key range as one consistent read saw them, already encoded per target, waiting to land.
  *
  * Rows are written straight into segments of about a megabyte that begin with the INSERT's head, so that an untouched segment is
- * sent as it stands: no copy, no object per row. A segment keeps where its rows and their keys end for the case that some are dropped.
+ * sent as it stands: no copy, no object per row. A segment keeps where its rows and their keys end for the case that some are dropped. Where rows are
+ * sent as parameters (`parameter-rows.ts`) there is no head, and what their keys are called is `keyText`'s to say.
  */
+import type { KeyText } from './parameter-rows.ts'
 import type { TablePlan } from './table-plan.ts'
 
 export class Segment {
   readonly buffer: Buffer
   readonly headBytes: number
   used: number
+  /** Rows are parameters; null: literals. */
+  readonly keyText: KeyText | null
   /** Columns of JSON_TABLE in it (`json-literal.ts`). */
   fields = 0
   /** Ends of rows, with their trailing comma, and of the keys in them. */
   readonly rowEnds: number[] = []
   readonly keyEnds: number[] = []
 
-  constructor(buffer: Buffer, head: string) {
+  constructor(buffer: Buffer, head: string, keyText: KeyText | null = null) {
     this.buffer = buffer
+    this.keyText = keyText
     this.headBytes = buffer.write(head, 0, 'latin1')
     this.used = this.headBytes
   }
@@ -36,12 +41,13 @@ export class Segment {
     return tail === '' ? rows : Buffer.concat([rows, Buffer.from(tail, 'latin1')])
   }
 
-  /** The rows alone, each with its trailing comma: what LOAD DATA reads (`bulk-load.ts`). */
-  rowsText(): Buffer {
+  /** The rows alone: literals each with its trailing comma, which LOAD DATA reads (`bulk-load.ts`), or parameters. */
+  rowsAlone(): Buffer {
     return this.buffer.subarray(this.headBytes, this.used)
   }
 
   key(row: number): string {
+    if (this.keyText !== null) return this.keyText(this.buffer, this.#start(row))
     return this.buffer.toString('latin1', this.#start(row) + 1, this.keyEnds[row])
   }
 
@@ -56,7 +62,7 @@ export class Segment {
     for (let row = 0; row < this.rowEnds.length; row++) if (!drop(this.key(row))) kept.push(row)
     if (kept.length === this.rowEnds.length) return this
     if (kept.length === 0) return null
-    const out = new Segment(Buffer.allocUnsafe(this.used), this.buffer.toString('latin1', 0, this.headBytes))
+    const out = new Segment(Buffer.allocUnsafe(this.used), this.buffer.toString('latin1', 0, this.headBytes), this.keyText)
     for (const row of kept) {
       const start = this.#start(row)
       const moved = out.used - start
@@ -85,11 +91,11 @@ export class SegmentPool {
     this.#keepMax = keepMax
   }
 
-  take(head: string, rowBytesMax: number): Segment {
+  take(head: string, rowBytesMax: number, keyText: KeyText | null = null): Segment {
     const needed = head.length + rowBytesMax
     const buffer = needed > this.#size ? Buffer.allocUnsafeSlow(needed) : (this.#free.pop() ?? Buffer.allocUnsafeSlow(this.#size))
     this.outstandingBytes += buffer.length
-    return new Segment(buffer, head)
+    return new Segment(buffer, head, keyText)
   }
 
   giveBack(segment: Segment): void {

@@ -1,8 +1,10 @@
 /** The statements of a landing: rows of one or several chunks for one target, by table, and the chunks' completion. */
 import { append } from '../base/append.ts'
+import { assert } from '../base/assert.ts'
 import { bulkLoadSql } from './bulk-load.ts'
 import type { Chunk, ChunkPart, Segment } from './chunk.ts'
-import type { LaneStatement } from './lane.ts'
+import type { LaneStatement, ParameterRows } from './lane.ts'
+import { parameterBytesMax, replaceSql } from './parameter-rows.ts'
 import { insertTail, type WriteMode } from './statements.ts'
 import type { TablePlan } from './table-plan.ts'
 import { applierSql, type ChunkRow, type CopyWork } from './tables.ts'
@@ -19,6 +21,8 @@ export type LandingTarget = {
   readonly schema: string
   readonly mode: WriteMode
   readonly bulkLoad: boolean
+  /** max_allowed_packet of the server. */
+  readonly packetMax: number
   /** What the copy has read so far. */
   readonly work: () => CopyWork
 }
@@ -46,12 +50,39 @@ export function landedRange({ table, completes }: Chunk, part: ChunkPart, target
 }
 
 /** One LOAD DATA for all of them, where it may be: each is a round trip. */
-function rowStatements(table: TablePlan, segments: readonly Segment[], { schema, mode, bulkLoad }: LandingTarget): LaneStatement[] {
+function rowStatements(table: TablePlan, segments: readonly Segment[], target: LandingTarget): LaneStatement[] {
+  const { schema, mode, bulkLoad } = target
   if (segments.length === 0) return []
+  if (segments.some(({ keyText }) => keyText !== null)) return parameterStatements(table, segments, target)
   const sql = bulkLoad && mode === 'one-source' ? bulkLoadSql(table, schema) : null
   const [tail] = insertTail(table)
   if (sql === null) return segments.map((segment) => segment.statement(tail))
-  return [{ sql, rowsText: segments.map((segment) => segment.rowsText()), rows: segments.reduce((sum, { rows }) => sum + rows, 0) }]
+  return [{ sql, rowsText: segments.map((segment) => segment.rowsAlone()), rows: segments.reduce((sum, { rows }) => sum + rows, 0) }]
+}
+
+/** Of what stands before the rows: two bytes for each of at most 4,096 columns. */
+const headBytesMax = 9_000
+
+/** As few as their size allows. */
+function parameterStatements(table: TablePlan, segments: readonly Segment[], { schema, packetMax }: LandingTarget): ParameterRows[] {
+  const prepare = replaceSql(table, schema)
+  const statements: { prepare: string; rowsOf: Buffer[]; rows: number }[] = []
+  const bytesMax = Math.min(parameterBytesMax, packetMax - headBytesMax)
+  let bytes = 0
+  for (const segment of segments) {
+    assert(segment.keyText !== null, 'all rows of a table are in one form')
+    const rows = segment.rowsAlone()
+    let last = statements.at(-1)
+    if (last === undefined || bytes + rows.length > bytesMax) {
+      last = { prepare, rowsOf: [], rows: 0 }
+      statements.push(last)
+      bytes = 0
+    }
+    last.rowsOf.push(rows)
+    last.rows += segment.rows
+    bytes += rows.length
+  }
+  return statements
 }
 
 function segmentsLeft({ part, drop }: LandingPart): Segment[] {

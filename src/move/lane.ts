@@ -3,9 +3,9 @@
  * guard matched its row, COMMIT. Two round trips, whatever the number of statements; one more for each bulk load, since a server asks for its rows
  * and nothing else may be written before they are sent.
  */
-import { unreachable } from '../base/assert.ts'
+import { assert, unreachable } from '../base/assert.ts'
 import type { Clock } from '../base/clock.ts'
-import type { Connection, OkResult, Result } from '../mysql/connection.ts'
+import type { Connection, OkResult, PreparedStatement, Result } from '../mysql/connection.ts'
 import { flavourOf } from '../mysql/flavour/flavour.ts'
 import { statementText, type Statement } from '../mysql/statement.ts'
 import { isServerError, type ServerError } from '../mysql/errors.ts'
@@ -13,10 +13,14 @@ import { moveErrors } from './errors.ts'
 import { changingWarning } from './warnings.ts'
 
 const attemptsMax = 50
+/** Statements that a lane keeps prepared: a server has a limit for all its sessions. */
+const preparedMax = 4
 
 /** Rows by LOAD DATA LOCAL (`bulk-load.ts`). */
 export type BulkLoad = { readonly sql: string; readonly rowsText: readonly Buffer[]; readonly rows: number }
-export type LaneStatement = Statement | BulkLoad
+/** Rows as parameters of a prepared statement (`parameter-rows.ts`). */
+export type ParameterRows = { readonly prepare: string; readonly rowsOf: readonly Buffer[]; readonly rows: number }
+export type LaneStatement = Statement | BulkLoad | ParameterRows
 
 export type Collided = ReadonlyMap<number, ServerError>
 
@@ -116,20 +120,60 @@ export class Lane {
   /** All answers in order; after a failed bulk load the statements behind it are not sent. */
   async #send(statements: readonly LaneStatement[]): Promise<PromiseSettledResult<Result>[]> {
     const settled: PromiseSettledResult<Result>[] = []
-    let plain: Statement[] = []
+    let plain: (Statement | ParameterRows)[] = []
+    const [prepared] = await Promise.allSettled([this.#prepare(statements)])
+    if (prepared.status === 'rejected') return [prepared]
     for (const statement of statements) {
       if (!isLoad(statement)) {
         plain.push(statement)
         continue
       }
-      const before = plain.length > 0 ? this.conn.pipelineSettled(plain) : []
+      const before = plain.length > 0 ? this.#together(plain) : []
       plain = []
       const [answers, load] = await Promise.all([before, loadRows(this.conn, statement)])
       settled.push(...answers, load)
       if (load.status === 'rejected') return settled
     }
-    if (plain.length > 0) settled.push(...(await this.conn.pipelineSettled(plain)))
+    if (plain.length > 0) settled.push(...(await this.#together(plain)))
     return settled
+  }
+
+  /** All written at once. */
+  async #together(statements: readonly (Statement | ParameterRows)[]): Promise<PromiseSettledResult<Result>[]> {
+    const answers: Promise<PromiseSettledResult<Result>[]>[] = []
+    let plain: Statement[] = []
+    const flush = (): void => {
+      if (plain.length > 0) answers.push(this.conn.pipelineSettled(plain))
+      plain = []
+    }
+    for (const statement of statements) {
+      if (!isParameterRows(statement)) {
+        plain.push(statement)
+        continue
+      }
+      flush()
+      answers.push(Promise.allSettled([executed(this.#prepared.get(statement.prepare), statement)]))
+    }
+    flush()
+    return (await Promise.all(answers)).flat()
+  }
+
+  /** By their text, those used last at the end. */
+  readonly #prepared = new Map<string, PreparedStatement>()
+
+  /** Prepares what these need; of earlier ones the server keeps the last few. */
+  async #prepare(statements: readonly LaneStatement[]): Promise<void> {
+    const needed = new Set(statements.flatMap((statement) => (isParameterRows(statement) ? [statement.prepare] : [])))
+    for (const sql of needed) {
+      const prepared = this.#prepared.get(sql) ?? (await this.conn.prepare(Buffer.from(sql, 'latin1')))
+      this.#prepared.delete(sql)
+      this.#prepared.set(sql, prepared)
+    }
+    for (const [sql, prepared] of this.#prepared) {
+      if (this.#prepared.size <= Math.max(preparedMax, needed.size)) return
+      prepared.close()
+      this.#prepared.delete(sql)
+    }
   }
 
   /** One statement outside of any rule: reads. */
@@ -194,10 +238,10 @@ export class Lane {
         message: row.Message ?? '',
       }))
       const unseen = shown.length < warnings ? { level: 'Warning', code: 0, message: `${warnings} warnings` } : null
-      const warning = changingWarning(shown, isLoad(statement) ? '' : statementText(statement)) ?? unseen
+      const warning = changingWarning(shown, isLoad(statement) || isParameterRows(statement) ? '' : statementText(statement)) ?? unseen
       if (warning === null) continue
       await this.conn.query('ROLLBACK')
-      const head = Buffer.from(isLoad(statement) ? statement.sql : statementText(statement, 1_000), 'latin1').toString('utf8', 0, 200)
+      const head = Buffer.from(headOf(statement), 'latin1').toString('utf8', 0, 200)
       throw moveErrors.warned({
         target: this.#context.target,
         table: head.slice(0, head.indexOf(' (') > 0 ? head.indexOf(' (') : 80),
@@ -224,6 +268,23 @@ function rejection(settled: readonly PromiseSettledResult<Result>[], collided: M
 /** Another row stands where a statement's own wants to. */
 export function isCollision(error: unknown): error is ServerError {
   return isServerError(error) && error.kind === 'duplicate'
+}
+
+function headOf(statement: LaneStatement): string {
+  if (isParameterRows(statement)) return statement.prepare
+  return isLoad(statement) ? statement.sql : statementText(statement, 1_000)
+}
+
+function isParameterRows(statement: LaneStatement): statement is ParameterRows {
+  return typeof statement !== 'string' && 'prepare' in statement
+}
+
+/** All rows must have been written: a REPLACE counts each at least once. */
+async function executed(prepared: PreparedStatement | undefined, { prepare, rowsOf, rows }: ParameterRows): Promise<Result> {
+  assert(prepared !== undefined, 'prepared before it is sent')
+  const result = await prepared.executeRows(rowsOf)
+  if (result.kind === 'ok' && result.affectedRows >= BigInt(rows)) return result
+  throw moveErrors.loadIncomplete({ statement: prepare, rows, info: result.kind === 'ok' ? `${result.affectedRows} rows` : 'rows' })
 }
 
 function isLoad(statement: LaneStatement): statement is BulkLoad {

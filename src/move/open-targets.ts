@@ -48,6 +48,8 @@ export type OpenTarget = {
   mode: WriteMode
   packetMax: number
   bulkLoad: boolean
+  /** Its server takes many rows as parameters of one statement. */
+  parameterRows: boolean
 }
 
 export type OpenTargetsOptions = {
@@ -172,9 +174,17 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
       mode: modeOf(record.source.shard, ref.shard),
       packetMax,
       bulkLoad,
+      parameterRows: await takeParameterRows(sessions),
     })
   }
   return { targets, resumed: known !== null }
+}
+
+/** MariaDB refuses them to a session that would log them as statements (4033). */
+async function takeParameterRows(sessions: readonly Connection[]): Promise<boolean> {
+  if (!sessions.every(({ bulkOperations }) => bulkOperations)) return false
+  const formats = await Promise.all(sessions.map((conn) => conn.value('SELECT @@SESSION.binlog_format')))
+  return !formats.includes('STATEMENT')
 }
 
 type Found = { ref: ShardRef; address: ServerAddress; meta: Connection; name: string; shown: Shown | null }

@@ -1,34 +1,14 @@
 import { mock, test } from 'node:test'
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
-import type { RowBatch } from '../mysql/connection.ts'
 import { RowEncoder } from './row-encoder.ts'
 import { splitLiterals } from './statements.ts'
+import { batchOf } from './testkit/batches.ts'
 import { columnOf, planOf } from './testkit/samples.ts'
 
 const column = (name: string, dataType: string) => columnOf(name, dataType, { nullable: true })
 const columns = [column('v', 'varchar'), column('n', 'int'), column('b', 'bit'), column('j', 'json')]
 const plan = planOf(columns, ['n', 'v'], { targetFlavour: 'mariadb' })
-
-/** Cells in key order, as one batch with bytes between them, as packet headers are. */
-function batchOf(rows: (Buffer | null)[][]): RowBatch {
-  const parts: Buffer[] = []
-  const spans: number[] = []
-  let at = 0
-  for (const row of rows) {
-    parts.push(Buffer.from([0x27, 0x5c, 0, 1]))
-    at += 4
-    for (const cell of row) {
-      spans.push(cell === null ? -1 : at, cell === null ? -1 : at + cell.length)
-      if (cell === null) continue
-      parts.push(cell)
-      at += cell.length
-    }
-  }
-  const data = Buffer.concat(parts)
-  const width = rows[0]?.length ?? 0
-  return { data, spans: Int32Array.from(spans), length: rows.length, width, cell: () => null, row: () => [], rows: () => [] }
-}
 
 function bitsOf(value: bigint): Buffer {
   return Buffer.from(value.toString(16).padStart(16, '0'), 'hex')

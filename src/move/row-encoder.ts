@@ -7,6 +7,7 @@
  */
 import { documentTextEnd } from '../binlog/json-types.ts'
 import type { TextSpans } from '../keyspace/vindex.ts'
+import { writeBulkText } from '../wire/stmt-bulk.ts'
 import type { RowBatch } from '../mysql/connection.ts'
 import { fieldsIn, jsonExpression } from './json-literal.ts'
 import { LiteralKind, type TablePlan } from './table-plan.ts'
@@ -82,6 +83,19 @@ export class RowEncoder {
     }
     out[at - 1] = 0x29
     out[at++] = 0x2c
+    return at
+  }
+
+  /** Writes the row as parameters instead (`parameter-rows.ts`). */
+  encodeParameters(batch: RowBatch, row: number, out: Buffer, at: number): number {
+    const { data, spans, width } = batch
+    const keyWidth = this.plan.keyWidth
+    this.fields = 0
+    for (let i = 0; i < this.#places.length; i++) {
+      const place = 2 * (row * width + (this.#places[i] as number))
+      at = writeBulkText(data, spans[place] as number, spans[place + 1] as number, out, at)
+      if (i + 1 === keyWidth) this.keyEnd = at
+    }
     return at
   }
 

@@ -640,11 +640,12 @@ export class Stream {
           copyBytesMax: () => memory.copyBytesMax,
           segmentBytes: segment,
           readBufferBytes: () => memory.readBufferBytes,
-          targets: targets.map(({ mode, packetMax, name }, i) => ({
+          targets: targets.map(({ mode, packetMax, name, parameterRows }, i) => ({
             schema: record.targets[i]?.schema ?? '',
             mode,
             statementBytesMax: packetMax,
             name,
+            parameterRows,
           })),
           tables,
           landed,

@@ -5,6 +5,7 @@ import { encodeChangeUser } from '../wire/change-user.ts'
 import { com, hasNoAnswer } from '../wire/commands.ts'
 import { commandPieces, frame, frameCommand, HEADER_BYTES, type PacketSize } from '../wire/frames.ts'
 import type { Greeting, HandshakeResponse } from '../wire/handshake.ts'
+import { bulkHeadOfTexts } from '../wire/stmt-bulk.ts'
 import { encodeStmtClose } from '../wire/stmt-commands.ts'
 import { encodeExecute } from '../wire/stmt-execute.ts'
 import { authResponse } from './auth-client.ts'
@@ -53,6 +54,7 @@ export class ClientConnection implements Connection, Owner {
   readonly tls: boolean
   readonly capabilities: number
   readonly extendedMetadata: boolean
+  readonly bulkOperations: boolean
   status: number = serverStatus.autocommit
   lastInsertId: bigint | null = 0n
   told: ErrorText | null = null
@@ -78,6 +80,7 @@ export class ClientConnection implements Connection, Owner {
     this.flavour = flavour
     this.capabilities = agreed.capabilities
     this.extendedMetadata = has(agreed.extendedCapabilities, mariadbCapability.extendedMetadata)
+    this.bulkOperations = has(agreed.extendedCapabilities, mariadbCapability.stmtBulkOperations)
     this.tls = tls
   }
 
@@ -222,6 +225,8 @@ export class ClientConnection implements Connection, Owner {
     return {
       ...head,
       execute: (params: readonly ParamValue[]): Promise<Result> => this.executed(frame(encodeExecute(head.id, params, this.capabilities))),
+      executeRows: async (rows: readonly Buffer[]): Promise<Result> =>
+        firstOf(await this.#results(commandPieces(com.stmtBulkExecute, [bulkHeadOfTexts(head.id, head.paramCount), ...rows]))),
       close: (): void => {
         this.#channel.write(frame(encodeStmtClose(head.id)))
       },

@@ -94,7 +94,10 @@ async function handshake(channel: Channel, options: ConnectOptions, server: stri
   if (first.payload[0] === 0xff) throw serverError({ server }, first.payload, 0, first.payload.length)
   const greeting = decodeGreeting(first.payload)
   const flavour: FlavourName = /mariadb/i.test(greeting.serverVersion) ? 'mariadb' : 'mysql'
-  const extended = options.extendedMetadata === true ? greeting.extendedCapabilities & mariadbCapability.extendedMetadata : 0
+  const wanted =
+    (options.extendedMetadata === true ? mariadbCapability.extendedMetadata : 0) |
+    (options.bulkOperations === true ? mariadbCapability.stmtBulkOperations : 0)
+  const extended = greeting.extendedCapabilities & wanted
   const agreed = wantedCapabilities(options) & greeting.capabilities
   const plugin: AuthPlugin = isSupportedPlugin(greeting.plugin) ? greeting.plugin : 'mysql_native_password'
   const password = options.password ?? ''

@@ -90,6 +90,8 @@ export interface PreparedStatement {
   readonly columns: Column[]
   /** Rows come in the text form, as `query` gives them. */
   execute(params: readonly ParamValue[]): Promise<Result>
+  /** Once for each row, all or none of them, in one answer: rows as `wire/stmt-bulk.ts` has them, all parameters texts. Where `bulkOperations` says that it may be. */
+  executeRows(rows: readonly Buffer[]): Promise<Result>
   close(): void
 }
 
@@ -136,6 +138,8 @@ export interface Connection extends AsyncDisposable {
   /** Capability flags in force (client's and server's). */
   readonly capabilities: number
   readonly extendedMetadata: boolean
+  /** Prepared statements may be executed with many rows at once. */
+  readonly bulkOperations: boolean
   /** Status flags of the last answer. */
   readonly status: number
   /** As the last answer told; after an error without autocommit, which tells nothing, true. */
@@ -239,6 +243,8 @@ export type ConnectOptions = {
   deprecateEof?: boolean
   /** MariaDB (10.5 and later) says more of columns: that text is JSON, a type's name. Asked for, not required. Default false. */
   extendedMetadata?: boolean
+  /** MariaDB's executions of many rows at once. Asked for, not required. Default false. */
+  bulkOperations?: boolean
   /** OK packets carry session changes. Default false. */
   sessionTrack?: boolean
   /** Reads go through one buffer of the process (shared-reads.ts): for many connections with small answers. Default false. */

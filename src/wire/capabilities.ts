@@ -34,7 +34,7 @@ export const capability = {
   rememberOptions: (1 << 31) >>> 0,
 } as const
 
-/** MariaDB's extended capabilities, bits 32 and up of its handshake; of these only extendedMetadata is agreed upon. */
+/** MariaDB's extended capabilities, bits 32 and up of its handshake; of these extendedMetadata and stmtBulkOperations are agreed upon. */
 export const mariadbCapability = {
   progress: 1,
   comMulti: 1 << 1,

@@ -31,6 +31,8 @@ export const com = {
   daemon: 0x1d,
   binlogDumpGtid: 0x1e,
   resetConnection: 0x1f,
+  /** MariaDB's. */
+  stmtBulkExecute: 0xfa,
 } as const
 
 /** COM_SET_OPTION arguments. */

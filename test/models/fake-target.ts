@@ -99,6 +99,7 @@ export function landing(chunk: Chunk, target: number, mode: WriteMode, drop: (ke
     schema,
     mode,
     bulkLoad: false,
+    packetMax: 16 << 20,
     work: () => ({ rowsRead: 0, rowsRedone: 0 }),
   }
   return landingStatements([{ chunk, part, drop }], on).map((statement) =>
