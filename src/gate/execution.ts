@@ -11,6 +11,7 @@ import type { Core } from './core.ts'
 import { gateErrors } from './errors.ts'
 import { executionOf, valueOf } from './parameters.ts'
 import { keepInSettings, usable } from './kept-values.ts'
+import { rowCountOf } from './limit-parameters.ts'
 import { userVariablesOf, variableOn } from './user-variables.ts'
 import type { LookupAnswers } from './lookup-reads.ts'
 import type { RoutedPlan, RouteInputs, SessionRef, Text, TextWay } from './plan/plan.ts'
@@ -144,6 +145,7 @@ export class SessionContext {
         return first
       },
       session: (ref) => this.session(ref),
+      ...(e.params.length > 0 && { rowCount: (parameter) => rowCountOf(e.params[parameter] as Param, this.core.isMariadb) }),
     }
   }
 

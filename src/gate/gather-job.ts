@@ -3,7 +3,7 @@ import type { ColumnInfo } from './plan/catalog.ts'
 import type { GatherPlan, GatherStep } from './plan/gather-types.ts'
 import type { Piece, RouteInputs } from './plan/plan.ts'
 import { Rendering } from './plan/render.ts'
-import { shardsOf } from './plan/route.ts'
+import { limitOf, shardsOf } from './plan/route.ts'
 import { notUtf8 } from './session-charset.ts'
 import type { SessionSettings } from './settings.ts'
 import { hasMode } from './sql-mode.ts'
@@ -34,6 +34,8 @@ export type GatherJob = {
   readonly after: Buffer
   /** The parameters of these two. */
   readonly around: readonly number[]
+  /** How many rows a change may change at most; null: any number. */
+  readonly limit: bigint | null
   readonly lock: '' | ' FOR UPDATE' | ' LOCK IN SHARE MODE'
 }
 
@@ -89,6 +91,7 @@ export function gatherJob(
     before: before.text,
     after: after.text,
     around: form === 'binary' ? [...before.parameters, ...after.parameters] : [],
+    limit: use.kind === 'chosen' ? limitOf(use.limit, inputs) : null,
     lock: inTransaction ? (plan.lock ?? '') : '',
   }
 }

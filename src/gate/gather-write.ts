@@ -104,12 +104,10 @@ export class GatherWrites {
         const said = insertSummary(results, use.ignore, found.warnings.count, null, found.lastId)
         return use.alone ? { ...said, info: '' } : said
       }
-      const none = {
-        affectedRows: 0n,
-        insertId: 0n,
-        warnings: 0,
-        info: verb === 'update' ? 'Rows matched: 0  Changed: 0  Warnings: 0' : '',
-      }
+      // MariaDB does not look for rows where none may change.
+      const saysNothing = verb !== 'update' || (given.job.limit === 0n && this.#core.isMariadb)
+      const info = saysNothing ? '' : 'Rows matched: 0  Changed: 0  Warnings: 0'
+      const none = { affectedRows: 0n, insertId: 0n, warnings: 0, info }
       return withWarnings(results.length > 0 ? summary(results) : none, found.warnings.count)
     }
     try {

@@ -9,7 +9,7 @@ import { nullValue, type Value } from '../sql/value.ts'
 import { gateErrors } from './errors.ts'
 import { Rerouted } from './execution-errors.ts'
 import { noExecution, type Execution, type Refused, type SessionContext } from './execution.ts'
-import type { DdlPlan, ExplainPlan, LocalPlan, Plan, RoutedPlan, ShowPlan, Slot } from './plan/plan.ts'
+import type { DdlPlan, ExplainPlan, LocalPlan, Plan, RoutedPlan, ShowPlan } from './plan/plan.ts'
 import { planErrors } from './plan/errors.ts'
 import { marked } from './inner-statements.ts'
 import { inlineParameters } from './parameters.ts'
@@ -18,7 +18,7 @@ import { onServer } from './on-server.ts'
 import { slotValue } from './plan/render.ts'
 import { quoteIdentifier } from '../sql/quote.ts'
 import { spanText } from '../sql/splice.ts'
-import { routePlan } from './plan/route.ts'
+import { limitOf, routePlan } from './plan/route.ts'
 import { createdTrigger, requireHarmless } from './plan/triggers.ts'
 import { gatherJob } from './gather-job.ts'
 import { explained, type Explained } from './vexplain.ts'
@@ -82,6 +82,9 @@ export class OtherStatements {
     const inputs = keyspace === undefined ? null : this.#context.inputs(lexed, e, keyspace)
     const values = plan.items.map((item) => (inputs === null ? nullValue : slotValue(item.value, inputs)))
     if (values.some((value) => value.type === 'kept') && plan.otherwise !== null) return plan.otherwise
+    const { selectLimit } = this.#context.runner.settings
+    const limit = (inputs === null ? null : limitOf(plan.limit, inputs)) ?? selectLimit ?? 1n
+    const offset = (inputs === null ? null : limitOf(plan.offset, inputs)) ?? 0n
     // Of what type a server would tell it: known here of integers, of texts and of what the session is asked for.
     const isTold = ({ value: slot }: LocalPlan['items'][number], i: number): boolean => {
       const type = values[i]?.type
@@ -106,12 +109,7 @@ export class OtherStatements {
       this.#context.runner.connections.signal,
     )
     writer.columns(columns, 0, this.#context.runner.status)
-    const countOf = (slot: Slot | null): bigint | null => {
-      const value = slot === null || inputs === null ? null : slotValue(slot, inputs)
-      return value?.type === 'integer' ? value.value : null
-    }
-    const limit = countOf(plan.limit) ?? this.#context.runner.settings.selectLimit ?? 1n
-    if (limit > 0n && (countOf(plan.offset) ?? 0n) === 0n) void writer.row(values.map(cellOf))
+    if (limit > 0n && offset === 0n) void writer.row(values.map(cellOf))
     writer.end(this.#context.runner.status, 0)
     this.#context.runner.affectedRows = -1n
     this.#context.runner.connections.said = nothingSaid

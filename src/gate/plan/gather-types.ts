@@ -3,7 +3,7 @@ import type { Vindex } from '../../keyspace/vindex.ts'
 import type { ColumnInfo } from './catalog.ts'
 import type { OwnedLookup } from './lookup.ts'
 import type { CountedColumn } from './server-ids.ts'
-import type { Destination, Piece, Refusal, SequencePlan, Text } from './plan.ts'
+import type { Destination, Piece, Refusal, SequencePlan, Slot, Text } from './plan.ts'
 
 /**
  * What no shard can answer alone: the rows that matter of each table are fetched from their shards into temporary tables on one server, which
@@ -39,6 +39,7 @@ export type GatherUse =
       readonly ignore: boolean
       /** What a strict MariaDB does about a condition that can't be read: of a DELETE, and where it looks for the first rows of an order before it changes any, it is but warned (*tried*). */
       readonly strictMariadb: 'refuses' | 'warns'
+      readonly limit: Slot | null
       readonly before: readonly Piece[]
       readonly after: readonly Piece[]
       readonly row: 'tuple' | 'select'

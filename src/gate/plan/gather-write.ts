@@ -20,7 +20,7 @@ import type { GatherPlan, GatherUse, WriteTarget } from './gather-types.ts'
 import type { Piece, Refusal, SequencePlan } from './plan.ts'
 import type { BoundTable } from './scope.ts'
 import type { CountedColumn } from './server-ids.ts'
-import { bare } from './slots.ts'
+import { bare, slotOf } from './slots.ts'
 import { compileSpan, compileText, type PlanEdit, text } from './text.ts'
 
 /** Null: not in this way either. A refusal: not in any, and this is why. */
@@ -82,6 +82,7 @@ export function gatherChange(
       set: set as ColumnInfo[],
       ignore: statement.ignore,
       strictMariadb: statement.kind === 'delete' || orderBy !== null || limit !== null ? 'warns' : 'refuses',
+      limit: limit === null ? null : slotOf(limit.count),
       ...changeOf(statement, target, alias, keys, own, analysis, single),
     },
   }

@@ -405,6 +405,8 @@ export type RouteInputs<S> = {
   /** Which shard answers what any can (`any`): the session prefers one that it holds a connection to. */
   anyShard(): S
   session(ref: SessionRef): Value
+  /** Of a prepared statement: what a parameter of LIMIT or OFFSET is to a server. */
+  rowCount?(parameter: number): bigint
   /** As many as `idsNeeded` said. */
   readonly sequenceIds: readonly bigint[]
   /** They stand in texts as parameters, numbered after the client's own: a text is the same for every id then. */

@@ -358,12 +358,11 @@ function sendsAlike<S>(text: Text, inputs: RouteInputs<S>, shards: readonly S[],
   return shards.map((shard) => ({ ...made, shard }))
 }
 
-function limitOf<S>(slot: Slot | null, inputs: RouteInputs<S>): bigint | null {
+/** @throws SW-GATE-131, or as a server */
+export function limitOf<S>(slot: Slot | null, inputs: RouteInputs<S>): bigint | null {
   if (slot === null) return null
+  if (slot.kind === 'parameter' && inputs.rowCount !== undefined) return inputs.rowCount(slot.index)
   const value = slotValue(slot, inputs)
-  // Drivers bind numbers as doubles or as text.
   if (value.type === 'integer' && value.value >= 0n) return value.value
-  if (value.type === 'double' && Number.isSafeInteger(value.value) && value.value >= 0) return BigInt(value.value)
-  if (value.type === 'text' && /^\d{1,19}$/.test(value.bytes.toString('latin1'))) return BigInt(value.bytes.toString('latin1'))
   throw planErrors.badLimit({ value: value.type === 'integer' || value.type === 'double' ? value.value : value.type })
 }
