@@ -12,6 +12,7 @@ import type { ShardRef, StreamRecord } from '../topology/records.ts'
 import { connectPlain, connectWriter, type Addresses, type ServerAddress } from './access.ts'
 import { lanesOf, type MoverConfig } from './config.ts'
 import type { Failpoints } from './crash-points.ts'
+import { isServerError } from '../mysql/errors.ts'
 import { moveErrors } from './errors.ts'
 import { Lane } from './lane.ts'
 import type { MarkerWriter } from './markers.ts'
@@ -180,11 +181,20 @@ export async function openTargets(options: OpenTargetsOptions): Promise<{ target
   return { targets, resumed: known !== null }
 }
 
-/** MariaDB refuses them to a session that would log them as statements (4033). */
+/** ER_MAX_PREPARED_STMT_COUNT_REACHED */
+const noMorePrepared = 1461
+
+/** MariaDB refuses them to a session that would log them as statements (4033); and a server may have a limit of prepared statements, 0 too, that others use up. */
 async function takeParameterRows(sessions: readonly Connection[]): Promise<boolean> {
   if (!sessions.every(({ bulkOperations }) => bulkOperations)) return false
   const formats = await Promise.all(sessions.map((conn) => conn.value('SELECT @@SESSION.binlog_format')))
-  return !formats.includes('STATEMENT')
+  if (formats.includes('STATEMENT')) return false
+  const prepared = await Promise.allSettled(sessions.map((conn) => conn.prepare('SELECT 1')))
+  for (const one of prepared) {
+    if (one.status === 'fulfilled') one.value.close()
+    else if (!isServerError(one.reason, noMorePrepared)) throw one.reason
+  }
+  return prepared.every(({ status }) => status === 'fulfilled')
 }
 
 type Found = { ref: ShardRef; address: ServerAddress; meta: Connection; name: string; shown: Shown | null }
