@@ -50,11 +50,9 @@ export class Workload {
     this.#partitions = options.sources.length + 1 + this.#servers.length
   }
 
-  async #connect(server: TestServer, signal: AbortSignal, dice: Dice): Promise<Connection> {
-    return connectPatiently(
-      { ...server.config, sessionSql: [...session, `SET SESSION time_zone='${dice.pick(['+00:00', '+05:30', '-11:00'])}'`] },
-      signal,
-    )
+  /** `zone`: whoever works on several servers at once means one instant by one text. */
+  async #connect(server: TestServer, signal: AbortSignal, zone: string): Promise<Connection> {
+    return connectPatiently({ ...server.config, sessionSql: [...session, `SET SESSION time_zone='${zone}'`] }, signal)
   }
 
   #writers(dice: Dice, source: number, partition: number): RowWriter[] {
@@ -74,7 +72,7 @@ export class Workload {
     let rows = 0
     try {
       for (const [source, { server }] of sources.entries()) {
-        const conn = conns.get(server) ?? (await this.#connect(server, never, dice))
+        const conn = conns.get(server) ?? (await this.#connect(server, never, zoneOf(dice)))
         conns.set(server, conn)
         for (const writer of this.#writers(dice, source, source)) {
           const count = Math.ceil(rowsOf(writer.table) / sources.length)
@@ -131,13 +129,14 @@ export class Workload {
   async #loop(servers: readonly TestServer[], dice: Dice, step: (conns: readonly Connection[]) => Promise<void>): Promise<void> {
     const { signal } = this.#stop
     let conns: Connection[] = []
+    let zone = zoneOf(dice)
     while (!signal.aborted) {
       if (this.stalled || (this.held && dicePause(dice))) {
         await systemClock.sleep(50)
         continue
       }
       try {
-        for (const server of servers.slice(conns.length)) conns.push(await this.#connect(server, signal, dice))
+        for (const server of servers.slice(conns.length)) conns.push(await this.#connect(server, signal, zone))
         await step(conns)
       } catch (error) {
         if (conns.length === servers.length && conns.every(({ open }) => open) && isServerError(error))
@@ -145,6 +144,7 @@ export class Workload {
         else {
           for (const conn of conns) conn.destroy()
           conns = []
+          zone = zoneOf(dice)
           await systemClock.sleep(50)
         }
       }
@@ -235,7 +235,7 @@ export class Workload {
       this.xa++
       await systemClock.sleep(30)
     })
-    const conn = await this.#connect(server, new AbortController().signal, dice)
+    const conn = await this.#connect(server, new AbortController().signal, zoneOf(dice))
     await this.#resolveXa(server, conn, dice)
     conn.destroy()
   }
@@ -275,6 +275,10 @@ export class Workload {
     )
     return running
   }
+}
+
+function zoneOf(dice: Dice): string {
+  return dice.pick(['+00:00', '+05:30', '-11:00'])
 }
 
 /** Rows of 16 MiB are written, but seldom: each write of one is a second of everybody's. */
