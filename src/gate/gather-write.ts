@@ -12,6 +12,7 @@ import { nextHome } from './gather.ts'
 import { fill, type FillInto, unlessReopened, valueOf } from './gather-fill.ts'
 import { requireShape } from './scratch-tables.ts'
 import { refuseSettings, type GatherJob } from './gather-job.ts'
+import { refuseNull } from './lone-rows.ts'
 import { Readers } from './gather-readers.ts'
 import { storeRows } from './gather-store.ts'
 import { fetched, literalMaker } from './gather-values.ts'
@@ -102,7 +103,7 @@ export class GatherWrites {
       if (moved !== null) return moved
       if (inserts) {
         const said = insertSummary(results, use.ignore, found.warnings.count, null, found.lastId)
-        return use.alone ? { ...said, info: '' } : said
+        return use.of === 'row' ? { ...said, info: '' } : said
       }
       // MariaDB does not look for rows where none may change.
       const saysNothing = verb !== 'update' || (given.job.limit === 0n && this.#core.isMariadb)
@@ -117,7 +118,7 @@ export class GatherWrites {
         shards: given.keyspace.shards,
         hooks: given.kept,
         copies: use.target.place.kind === 'everywhere',
-        inserts,
+        inserts: inserts && use.of !== 'row' ? use.of : null,
         sum,
       })
       if (result.kind !== 'done') return result
@@ -189,6 +190,7 @@ export class GatherWrites {
     // Without keys: what is a duplicate is found where the rows go. An id may be left open; the absent side of an outer join can be NULL.
     const made = columns.map(({ name }, i) => `${i === use.ids?.at ? 'o' : 't'}.${quoteIdentifier(name)}`).join(', ')
     found.warnings = await storeRows(scratch, table, made, names, use.ignore, ofClient(c))
+    if (use.of === 'row' && !use.ignore) refuseNull(found.warnings.list)
     const draw = async (count: number): Promise<readonly bigint[]> => {
       if (count > 0 && use.ids?.counted != null) throw leftToServer(use.ids.counted)
       const ids = count === 0 ? [] : await c.ids(count)

@@ -43,6 +43,8 @@ export type ScatterResult<T> =
   /** `version`: of the shard's keyspace, where that is another one. */
   | { kind: 'refused'; shard: ShardView; cause: Error; version?: number }
 
+export type InsertsOf = 'rows' | 'select'
+
 export type WriteOptions = {
   readonly effect: 'lock' | 'write'
   readonly form: 'text' | 'binary'
@@ -51,8 +53,8 @@ export type WriteOptions = {
   readonly hooks: WriteHooks | null
   /** It changes every copy of a reference table. */
   readonly copies: boolean
-  /** The client's own statement does. */
-  readonly inserts: boolean
+  /** The client's own statement inserts several rows, or those of a SELECT. */
+  readonly inserts: InsertsOf | null
   sum(results: readonly OkResult[]): WriteSummary
 }
 

@@ -18,6 +18,7 @@ import { endedBy } from './ended-by-server.ts'
 import { gateErrors } from './errors.ts'
 import { ElsewhereError } from './execution-errors.ts'
 import { isKilled, isUnknown, kindAt, ranOutside } from './failures.ts'
+import { performedOfSeveral } from './lone-rows.ts'
 import { mergeOutput } from './merge-output.ts'
 import { mergeStreams } from './merge.ts'
 import type { Merge } from './plan/plan.ts'
@@ -26,7 +27,7 @@ import type { Runner } from './runner.ts'
 import { inKeyspace } from './schema-names.ts'
 import { connectError } from './session-connections.ts'
 import { instantOf } from './instant.ts'
-import { drain, Executions, open, performed } from './part-stream.ts'
+import { drain, Executions, open } from './part-stream.ts'
 import { mayReadAgain, type Part, type ReadOptions, type RunningPart, type ScatterResult, type WriteOptions } from './scatter-parts.ts'
 import { withLeftOut, type WriteSummary } from './scatter-summary.ts'
 import { comparedIn } from './compared-constants.ts'
@@ -204,7 +205,7 @@ export class Scatter {
     // A column may take the time by itself: every write over several shards has one instant.
     const instant = instantOf(this.#runner.settings, this.#core.clocks, concerned)
     const results: OkResult[] = []
-    const listed = new Listed(inserts ? saidOnce[this.#core.isMariadb ? 'mariadb' : 'mysql'] : undefined)
+    const listed = new Listed(inserts !== null ? saidOnce[this.#core.isMariadb ? 'mariadb' : 'mysql'] : undefined)
     let teller: ShardView | undefined
     const done: Branch[] = []
     let at = typeof given === 'function' ? (shards[0] as ShardView) : (given[0] as Part).shard
@@ -221,7 +222,8 @@ export class Scatter {
           if (first) done.push(branch)
           branch.statements++
           const ahead = own === null && first ? [`SAVEPOINT ${ofStatement}`] : []
-          const result = await performed(part, branch.backend, ahead)
+          const { settings } = this.#runner
+          const result = await performedOfSeveral(inserts, part, branch.backend, ahead, settings)
           branch.wrote = true
           branch.open = branch.backend.connection.inTransaction
           // Of copies one is warned of: each says the same.

@@ -146,7 +146,7 @@ export class SeveralShards {
       shards: parts.map(({ shard }) => shard),
       hooks: stored ?? kept,
       copies,
-      inserts,
+      inserts: inserts ? 'rows' : null,
       sum: copies
         ? (results) => summary(results.slice(0, 1))
         : inserts

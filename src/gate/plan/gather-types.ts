@@ -66,8 +66,8 @@ export type GatherUse =
       readonly before: readonly Piece[]
       readonly after: readonly Piece[]
       readonly ids: DrawnIds | null
-      /** Its VALUES is one row: the answer then says nothing of records. */
-      readonly alone: boolean
+      /** `row`: its VALUES is one; the answer then says nothing of records. */
+      readonly of: 'select' | 'rows' | 'row'
       /** What the table owns, and of which of the target's columns each is made; -1: the id that is drawn. */
       readonly lookups: readonly { readonly lookup: OwnedLookup; readonly at: readonly number[] }[]
     }

@@ -275,7 +275,7 @@ export function gatherInsert(
           ? []
           : compileSpan({ from: insert.onDuplicate.span.from, to: Math.min(insert.onDuplicate.span.to, count) }, edits),
       ids,
-      alone: query === null && insert.rows.length === 1,
+      of: query !== null ? 'select' : insert.rows.length > 1 ? 'rows' : 'row',
       lookups,
     },
   }
