@@ -1,6 +1,6 @@
 /**
  * How the rows of an INSERT that go to several shards get their parameters. Values of columns are written out: servers store the same of them, and no server has to prepare a text that is
- * another one each time. What is computed of parameters depends on their types, and so does what a date or a time is in a column of text: executed as prepared.
+ * another one each time. What is computed of parameters depends on their types, and so does what a time is in a column of text, or a date without a month in one of numbers: executed as prepared.
  */
 import { columnType } from '../wire/column-types.ts'
 import type { Param } from '../wire/stmt-execute.ts'
@@ -16,8 +16,15 @@ const withTime: readonly number[] = [columnType.datetime, columnType.timestamp, 
 
 export function executedInsert(insert: InsertPlan | null, params: readonly Param[]): boolean {
   if (insert === null || params.length === 0) return false
-  return insert.computed !== null || params.some(({ type, value }) => value !== null && withTime.includes(type))
+  return insert.computed !== null || params.some(hasNoLiteral)
 }
+
+/** As a literal it would be another value: in a column of text, or as a date without a month or day in one of numbers; a negative zero would be zero. */
+function hasNoLiteral({ type, value }: Param): boolean {
+  if (typeof value === 'number') return Object.is(value, -0)
+  return value !== null && (withTime.includes(type) || (type === columnType.date && zeroDate.test(String(value))))
+}
+const zeroDate = /^\d+-(?:00-|\d\d-00)/
 
 /**
  * What is computed of parameters alone depends, on MySQL, on the types of all (plan/lone-parameters.ts). Where a shard gets none of a kind that another gets (a row's text, and the types in it), it is computed at one place. Null:

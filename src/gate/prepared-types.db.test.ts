@@ -38,6 +38,10 @@ const stored: readonly Param[] = [
   { type: columnType.float, text: '1.1' },
   { type: columnType.null, text: null },
   { type: columnType.datetime, text: null },
+  { type: columnType.date, text: '0000-00-00' },
+  { type: columnType.date, text: '2024-00-00' },
+  { type: columnType.double, text: '-0' },
+  { type: columnType.float, text: '-0' },
 ]
 
 const writes = {
