@@ -46,16 +46,17 @@ export type Measured = { seconds: number; cpu: number; rowsRead: number }
 export class BenchWorld implements AsyncDisposable {
   readonly flavour: BenchFlavour
   readonly source: TestServer
-  readonly target: TestServer
+  target: TestServer
   /** The source, in schema `app`. */
   readonly s: Connection
-  readonly t: Connection
+  t: Connection
   readonly dir = mkdtempSync(join(tmpdir(), 'sw-bench-'))
   readonly tables: readonly string[]
   readonly shape: BenchTable
   /** None: schema `app` is the only one. */
   #sources: readonly { readonly shard: string; readonly schema: string }[] = []
   #movers = 0
+  #bufferPoolMb = 0
 
   private constructor(
     flavour: BenchFlavour,
@@ -84,6 +85,7 @@ export class BenchWorld implements AsyncDisposable {
     const [source, target] = await Promise.all([benchServer(flavour, poolMb), benchServer(flavour, poolMb)])
     const [s, t] = await Promise.all([connect(source.config), connect(target.config)])
     const world = new BenchWorld(flavour, source, target, s, t, tables, shape)
+    world.#bufferPoolMb = poolMb
     await s.query('CREATE DATABASE app')
     await s.useDatabase('app')
     for (const name of world.tables) {
@@ -114,6 +116,14 @@ export class BenchWorld implements AsyncDisposable {
       await this.s.query(`ANALYZE TABLE ${name}`)
       await this.s.query(`SELECT COUNT(${this.shape.lastColumn}) FROM ${name}`)
     }
+  }
+
+  /** A target that has done nothing yet, as those of a reshard are, in the place of the one there was. */
+  async freshTarget(): Promise<void> {
+    this.t.destroy()
+    await this.target[Symbol.asyncDispose]()
+    this.target = await benchServer(this.flavour, this.#bufferPoolMb)
+    this.t = await connect(this.target.config)
   }
 
   /** A mover and its stream to even shards; `forget` it before another goes to the same ones. */

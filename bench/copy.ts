@@ -3,7 +3,9 @@
  * its own, as in production. Prints seconds, CPU seconds of all that work, rows read on the source, the mover's greatest memory, and medians of the rounds.
  *
  *     node bench/copy.ts [rows of all tables, default 2000000] [mariadb|mysql, default mariadb] [changes of the backlog, default 400000; 0: none] [targets, default 4] [sysbench|wide|text-key|json]
- *         [--rounds 1] [--tables 2] [--threads N]
+ *         [--rounds 1] [--tables 2] [--threads N] [--fresh]
+ *
+ * `--fresh`: each goes to a target that has done nothing yet, as that of a reshard; otherwise all to one, which the first of them finds cold and the others warm.
  *
  * Several numbers of targets (`1,4,8,16`): a copy to each in turn, round after round, without the peer, and what a row costs at each as a ratio of the first, by the medians.
  *
@@ -24,7 +26,12 @@ import type { MoverBench } from './mover-kit.ts'
 
 const given = parseArgs({
   allowPositionals: true,
-  options: { rounds: { type: 'string', default: '1' }, tables: { type: 'string', default: '2' }, threads: { type: 'string' } },
+  options: {
+    rounds: { type: 'string', default: '1' },
+    tables: { type: 'string', default: '2' },
+    threads: { type: 'string' },
+    fresh: { type: 'boolean', default: false },
+  },
 })
 const { positionals, values } = given
 const flavour = positionals[1] === 'mysql' ? 'mysql' : 'mariadb'
@@ -40,7 +47,7 @@ const dumping = Number(values.threads ?? readersOf(moverDefaults, targets))
 const loading = Number(values.threads ?? lanesOf(moverDefaults, targets) * targets)
 
 await using world = await BenchWorld.create({ flavour, tables, rows, shape })
-const { s, t, source, target } = world
+const { s, source } = world
 if (numbers.length > 1) {
   await byTargets()
   process.exit(0)
@@ -50,7 +57,9 @@ if (peerIsHere) console.log(`${tables} tables of ${rows} rows; mydumper with ${d
 const copies: Measured[] = []
 const peers: Measured[] = []
 for (let round = 1; round <= rounds; round++) {
+  if (values.fresh) await world.freshTarget()
   if (peerIsHere) peers.push(await peer())
+  if (values.fresh) await world.freshTarget()
   const mover = await world.mover(targets)
   copies.push(await world.measured(`copy 1 → ${targets}`, () => mover.run((report) => report.state === 'running'), mover.pid))
   if (round === rounds && changes > 0) await backlogs(mover)
@@ -96,13 +105,13 @@ async function peer(): Promise<Measured> {
   const chunk = Math.max(1, Math.min(100_000, Math.ceil(rows / 10)))
   const took = await world.measured('mydumper + myloader 1 → 1', async () => {
     execFileSync('mydumper', [...at(source, dumping), '-B', 'app', '--rows', String(chunk), '-o', dump], { stdio: 'ignore' })
-    execFileSync('myloader', [...at(target, loading), '-B', 'peer', '-e', '-d', dump], { stdio: 'ignore' })
+    execFileSync('myloader', [...at(world.target, loading), '-B', 'peer', '-e', '-d', dump], { stdio: 'ignore' })
   })
   for (const name of world.tables) {
-    const [there, here] = [await t.value(`SELECT COUNT(*) FROM peer.${name}`), await s.value(`SELECT COUNT(*) FROM app.${name}`)]
+    const [there, here] = [await world.t.value(`SELECT COUNT(*) FROM peer.${name}`), await s.value(`SELECT COUNT(*) FROM app.${name}`)]
     if (there !== here) throw new Error(`the peer has ${there} rows of ${name}, the source ${here}`)
   }
-  await t.query('DROP DATABASE peer')
+  await world.t.query('DROP DATABASE peer')
   rmSync(dump, { recursive: true })
   return took
 }
