@@ -118,6 +118,46 @@ if (flavours().includes('mysql')) {
       /^SW-MOVE-045 foreign key there may have changed rows of child \(ON UPDATE CASCADE\) with a row of elsewhere/,
     )
   })
+
+  test('1.11: rows are changed by way of tables of which the stream moves none, and whose own rows are in no event either', async () => {
+    const all = [
+      { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (id INT NOT NULL PRIMARY KEY)' },
+      {
+        name: 'city',
+        shardKey: null,
+        ddl: `CREATE TABLE city (id INT NOT NULL PRIMARY KEY, country INT NULL,
+          CONSTRAINT lies FOREIGN KEY (country) REFERENCES country (id) ON DELETE CASCADE)`,
+      },
+      {
+        name: 'shop',
+        shardKey: 'owner',
+        ddl: `CREATE TABLE shop (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, city INT NOT NULL,
+          CONSTRAINT stands FOREIGN KEY (city) REFERENCES city (id) ON DELETE CASCADE)`,
+      },
+    ]
+    // Reference tables come from the first source alone.
+    await using world = await World.create({ flavour: 'mysql', sources: ['-80', '80-'], targets: ['-'], tables: all }, servers.of('mysql'))
+    for (const { schema } of world.sourceRefs) {
+      await world.s.useDatabase(schema)
+      await world.s.query('INSERT INTO country VALUES (1), (2)')
+      await world.s.query('INSERT INTO city VALUES (10, 1), (20, 2)')
+    }
+    await world.s.query('INSERT INTO shop VALUES (100, 4, 10), (200, 4, 20)')
+    const others = world.record(1)
+    world.start(world.record(0))
+    world.start(others)
+    for (const { uid } of [world.record(0), others]) await world.untilRunning(uid)
+    await using reset = await connect(world.source.config)
+    await reset.reset()
+    await reset.useDatabase(world.sourceRefs[1]!.schema)
+    await reset.query('DELETE FROM country WHERE id = 1')
+    assert.equal(await reset.value('SELECT COUNT(*) FROM shop'), '1')
+    const told = await failure(world, others)
+    assert.match(
+      `${told?.code} ${told?.what}`,
+      /^SW-MOVE-045 foreign key lies may have changed rows of city \(ON DELETE CASCADE\) with a row of country on app\/80-/,
+    )
+  })
 }
 
 test('names of tables that foreign keys refer to count in any case, and those of another schema do', () => {

@@ -5,7 +5,7 @@
  * proxies do it), nor, as a replica, for what an older source logged (*tried*, 9.7.4). There the engine does it, below the binlog, as in every version before and in MariaDB. No variable tells it of a connection; the flags of its rows events
  * do (`RowsEvent.engineCascades`).
  *
- * Why none is passed over: rows are changed so only by a DELETE of the row that they refer to or an UPDATE of the columns that they refer to, which has an event of its own in the same transaction. Which foreign
+ * Why none is passed over: rows are changed so only by a DELETE of the row that they refer to or an UPDATE of the columns that they refer to. That has an event of its own in the same transaction, or is such a change itself (`cascadingKeys`). Which foreign
  * keys there were when it was logged is stored with the definitions (`definitions.ts`); those that the source has now count too: a stop in vain, at worst, and no row lost.
  */
 import type { RowsEvent, TailTable } from '../binlog/source.ts'
@@ -27,7 +27,10 @@ export type CascadingKey = {
   readonly onUpdate: string | null
 }
 
-/** By table. */
+/**
+ * By table: the keys by which its rows may change. Those of its own, and of the tables that these refer to, and so on: rows that one hidden change changes next have no event of their own, and only the first row of all has.
+ * Of moved tables the next key counts too, so it matters where those in between are not moved: by this stream (reference tables come from one source only), or at all.
+ */
 export async function cascadingKeys(conn: Connection, schema: string): Promise<ReadonlyMap<string, readonly CascadingKey[]>> {
   const actions = hiddenActions.map(quoteString).join(', ')
   const rows = await conn.allText(
@@ -52,7 +55,21 @@ export async function cascadingKeys(conn: Connection, schema: string): Promise<R
       onUpdate: hidden(first?.on_update),
     }
   })
-  return Map.groupBy(keys, ({ table }) => table)
+  const own = Map.groupBy(keys, ({ table }) => table.toLowerCase())
+  return new Map(keys.map(({ table }) => [table, waysTo(table, own)]))
+}
+
+function waysTo(table: string, own: ReadonlyMap<string, readonly CascadingKey[]>): CascadingKey[] {
+  const tables = new Set([table.toLowerCase()])
+  const ways: CascadingKey[] = []
+  // What is added is come to as well.
+  for (const name of tables) {
+    for (const key of own.get(name) ?? []) {
+      ways.push(key)
+      if (key.referencedSchema === null) tables.add(key.referenced.toLowerCase())
+    }
+  }
+  return ways
 }
 
 /** Of one table: those known, and those of now. */
