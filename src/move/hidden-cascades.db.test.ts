@@ -1,12 +1,15 @@
 /** PROTOCOLS 1.11, promises 1 and 4: on a server that logs cascades, connections that were reset do not. What they leave out of the binlog stops a stream; nothing that it tells does. */
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { bumpControlMarker } from '../binlog/control-schema.ts'
+import { currentPosition } from '../binlog/position.ts'
 import { connect } from '../mysql/connect.ts'
 import type { Connection } from '../mysql/connection.ts'
 import type { ErrorView, StreamRecord } from '../topology/records.ts'
 import { ServerPairs } from '../../test/kit/server-pairs.ts'
 import { flavours } from '../../test/kit/servers.ts'
 import { HiddenCascades } from './hidden-cascades.ts'
+import { ensureMoveTables, seedPosition } from './tables.ts'
 import { World } from './testkit/world.ts'
 
 const servers = new ServerPairs()
@@ -156,6 +159,117 @@ if (flavours().includes('mysql')) {
     assert.match(
       `${told?.code} ${told?.what}`,
       /^SW-MOVE-045 foreign key lies may have changed rows of city \(ON DELETE CASCADE\) with a row of country on app\/80-/,
+    )
+  })
+
+  for (const [what, statement, last] of [
+    ['a key that comes', 'ALTER TABLE city ADD CONSTRAINT lies FOREIGN KEY (country) REFERENCES country (id) ON DELETE CASCADE', 'country'],
+    ['another name', 'RENAME TABLE city TO town', 'town'],
+  ] as const)
+    test(`1.11, 1.13: so they are when DDL on such a table has brought it in: ${what}`, async () => {
+      const all = [
+        { name: 'country', shardKey: null, ddl: 'CREATE TABLE country (id INT NOT NULL PRIMARY KEY)' },
+        { name: 'city', shardKey: null, ddl: 'CREATE TABLE city (id INT NOT NULL PRIMARY KEY, country INT NULL)' },
+        {
+          name: 'shop',
+          shardKey: 'owner',
+          ddl: `CREATE TABLE shop (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, city INT NOT NULL,
+            CONSTRAINT stands FOREIGN KEY (city) REFERENCES city (id) ON DELETE CASCADE)`,
+        },
+      ]
+      await using world = await World.create(
+        { flavour: 'mysql', sources: ['-'], targets: ['-80', '80-'], tables: all },
+        servers.of('mysql'),
+      )
+      await world.s.query('INSERT INTO country VALUES (1), (2)')
+      await world.s.query('INSERT INTO city VALUES (1, 1), (2, 2)')
+      await world.s.query('INSERT INTO shop VALUES (100, 4, 1), (200, 4, 2)')
+      const others = world.record(0, { movesReference: false })
+      world.start(others)
+      await world.untilRunning(others.uid)
+      await world.s.query(statement)
+      await using reset = await wasReset(world)
+      await reset.query(`DELETE FROM ${last} WHERE id = 1`)
+      assert.equal(await reset.value('SELECT COUNT(*) FROM shop'), '1')
+      const told = await failure(world, others)
+      assert.match(
+        `${told?.code} ${told?.what}`,
+        new RegExp(`^SW-MOVE-045 .* may have changed rows of .* \\(ON DELETE CASCADE\\) with a row of ${last} on app/-`),
+      )
+    })
+
+  test('1.11, 1.13: by a key that has gone they are not, nor by what is kept of other tables', async () => {
+    const toys = {
+      name: 'toy',
+      shardKey: 'owner',
+      ddl: `CREATE TABLE toy (id INT NOT NULL PRIMARY KEY, owner INT NOT NULL, child INT NULL,
+        FOREIGN KEY (child) REFERENCES child (id) ON DELETE CASCADE)`,
+    }
+    await using world = await World.create(
+      { flavour: 'mysql', sources: ['-'], targets: ['-'], tables: [...tables, toys] },
+      servers.of('mysql'),
+    )
+    await world.s.query('INSERT INTO Parent (id, owner) VALUES (1, 1), (2, 1)')
+    await world.s.query('INSERT INTO child VALUES (10, 1, 1), (20, 1, 2)')
+    const ignoring = { ...record(world), options: { ...record(world).options, onDdl: 'ignore' } } as const
+    world.start(ignoring)
+    await world.untilRunning(ignoring.uid)
+    await world.drain(ignoring.uid)
+    await world.t.query(`ALTER TABLE ${world.targetRefs[0]!.schema}.child DROP FOREIGN KEY away`)
+    await world.s.query('ALTER TABLE child DROP FOREIGN KEY away')
+    await world.drain(ignoring.uid)
+    await using reset = await wasReset(world)
+    await reset.query('DELETE FROM Parent WHERE id = 1')
+    await world.drain(ignoring.uid)
+    assert.equal(await world.assertEqual(), 1 + 2)
+  })
+
+  test('1.11, 1.13: so they are by a key that the stream of the other direction has brought in', async () => {
+    const away = { ...tables[1]!, ddl: tables[1]!.ddl.replace(/,\s*CONSTRAINT.*/s, ')') }
+    await using world = await World.create(
+      { flavour: 'mysql', sources: ['-'], targets: ['-'], tables: [tables[0]!, away] },
+      servers.of('mysql'),
+    )
+    await world.s.query('INSERT INTO Parent (id, owner) VALUES (1, 1), (2, 1)')
+    await world.s.query('INSERT INTO child VALUES (10, 1, 1), (20, 1, 2)')
+    const forward = record(world)
+    world.start(forward)
+    await world.untilRunning(forward.uid)
+    await world.drain(forward.uid)
+    const [from, to] = [world.targetRefs[0]!, world.sourceRefs[0]!]
+    const options: StreamRecord['options'] = { ...forward.options, onDdl: 'exec' }
+    const back: StreamRecord = {
+      ...forward,
+      uid: `${world.prefix}-back`,
+      direction: 'reverse',
+      source: from,
+      targets: [to],
+      copy: 'none',
+      options,
+    }
+    await ensureMoveTables(world.s)
+    const seed = {
+      streamUid: back.uid,
+      workflowUid: back.workflowUid,
+      direction: 'reverse',
+      sourceUid: from.uid,
+      targetUid: to.uid,
+    } as const
+    assert.ok(await seedPosition(world.s, { ...seed, position: await currentPosition(world.t) }))
+    world.start(back)
+    await world.untilRunning(back.uid)
+    await world.t.useDatabase(from.schema)
+    await world.t.query('ALTER TABLE child ADD CONSTRAINT away FOREIGN KEY (parent) REFERENCES Parent (id) ON DELETE CASCADE')
+    const marker = await bumpControlMarker(world.t)
+    await world.until('reverse marker', () => (world.reports.get(back.uid)?.targets[0]?.controlMarker ?? 0) >= marker)
+    // The old side serves again.
+    await using reset = await wasReset(world)
+    await reset.query('DELETE FROM Parent WHERE id = 1')
+    assert.equal(await reset.value('SELECT COUNT(*) FROM child'), '1')
+    const told = await failure(world, forward)
+    assert.match(
+      `${told?.code} ${told?.what}`,
+      /^SW-MOVE-045 foreign key away may have changed rows of child \(ON DELETE CASCADE\) with a row of Parent on app\/-/,
     )
   })
 }

@@ -24,7 +24,7 @@ import { concerns, keysConcerned, type KeysConcerned, tablesReferredTo } from '.
 import { definitionDifference, knownSql, readKnown, type KnownTable } from './definitions.ts'
 import { moveErrors } from './errors.ts'
 import type { HangWatch } from './hang-watch.ts'
-import { bothCascades, type CascadingKey } from './hidden-cascades.ts'
+import { bothCascades, cascadingKeys, type CascadingKey, type HiddenCascades } from './hidden-cascades.ts'
 import type { OpenTarget } from './open-targets.ts'
 import { givenUpOnSource, heldRowsOf } from './held-rows.ts'
 import type { Change } from './pending.ts'
@@ -74,6 +74,7 @@ export type TailPlace = {
   position: () => string
   /** With the statement's own group. */
   read: () => string
+  hiddenCascades: Pick<HiddenCascades, 'refersTo'>
   coordinate: () => Coordinate
 }
 
@@ -102,14 +103,14 @@ export class StreamDdl {
       )
     const at = `${event.at.file}:${event.at.offset}`
     const statement = event.text.toString('utf8').slice(0, 200)
-    if (verdict.kind === 'pass') return 'pass'
+    if (verdict.kind === 'pass') return leadsToMoved(event, place) && (await this.#otherKeys(place)) ? 'restart' : 'pass'
     if (verdict.kind === 'statement-format') throw moveErrors.statementFormat({ source: source.name, at, statement })
     // An event comes before its statement has been committed: what the tables are is asked behind a marker, which is visible after it (PROTOCOLS 1.4).
     await bumpControlMarker(source.meta)
     const severalSources = targets.some(({ mode }) => mode === 'several-sources')
     const asked = verdict.kind === 'announced' ? null : ddlOutcome(record.options.onDdl, event, severalSources, await this.#logsCascades())
     const outcome = asked === null || asked.kind === 'stop' ? asked : ((await this.#outOfPlace(place)) ?? asked)
-    if (outcome === null && !(await this.#redefined(place))) return 'pass'
+    if (outcome === null && !(await this.#redefined(place))) return (await this.#otherKeys(place)) ? 'restart' : 'pass'
     // A run before, under other options, may have announced it and died: what comes there by hand now is not ours.
     if (asked !== null && outcome?.kind !== 'exec') await this.#withdraw(event, place)
     // Everything before it is applied; what is read from here on was written under what the source says now or later.
@@ -141,6 +142,23 @@ export class StreamDdl {
       await failpoints.hit('ddl.definedOnSomeTargets')
     }
     return 'restart'
+  }
+
+  /** Whether rows of moved tables change by foreign keys that were not known (`hidden-cascades.ts`). Those of before count as well: nothing else tells when they went. */
+  async #otherKeys({ plans }: TailPlace): Promise<boolean> {
+    const { record, source, targets } = this.#options
+    await bumpControlMarker(source.meta)
+    const now = await cascadingKeys(source.meta, record.source.schema)
+    let others = false
+    for (const { meta, on, xaLane } of targets) {
+      const changed = [...(await readKnown(meta, on))].flatMap(([name, known]) => {
+        const cascades = bothCascades(known.cascades, now.get(name))
+        return !plans.has(name) || cascades.length === (known.cascades ?? []).length ? [] : [knownSql(on, name, { ...known, cascades })]
+      })
+      others ||= changed.length > 0
+      if (changed.length > 0) await xaLane.transaction(changed)
+    }
+    return others
   }
 
   /** Of every server of the stream: the statement is made on all, and each side is followed at some time (PROTOCOLS 1.11). */
@@ -343,6 +361,11 @@ export class StreamDdl {
     }
     return executed
   }
+}
+
+/** DDL on a table that is not moved, by way of which rows of moved ones change. */
+function leadsToMoved({ statement, schema }: QueryEvent, { hiddenCascades }: TailPlace): boolean {
+  return statement.kind === 'ddl' && statement.objects.some((object) => hiddenCascades.refersTo(object.schema ?? schema, object.name))
 }
 
 const stillThere =

@@ -49,11 +49,19 @@ export async function streamTables(
   await refuseUnfollowed(options, moved)
   const held = await uniqueKeys(source.meta, record.source.schema)
   const cascading = await cascadingKeys(source.meta, record.source.schema)
+  // What is known of a moved table is kept with it, and it alone hears when a key of its own has gone.
+  const movedNames = new Set(moved.map(({ name }) => name.toLowerCase()))
   const cascades = new Map(
-    moved.map(({ name }) => [
-      name,
-      bothCascades((known.size === 0 ? definedBefore?.cascades.get(name) : known.get(name)?.cascades) ?? [], cascading.get(name)),
-    ]),
+    moved.map(({ name }) => {
+      const then = (known.size === 0 ? definedBefore?.cascades.get(name) : known.get(name)?.cascades) ?? []
+      return [
+        name,
+        bothCascades(
+          then.filter(({ table }) => table === name || !movedNames.has(table.toLowerCase())),
+          cascading.get(name),
+        ),
+      ]
+    }),
   )
   const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
   if (known.size === 0) {

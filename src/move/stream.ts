@@ -543,6 +543,7 @@ export class Stream {
               holdLandings: async () => void (await Promise.all(appliers.map((applier) => applier.holdLandings(signal)))),
               position: () => consumer.latest.position,
               read: () => consumer.read,
+              hiddenCascades,
               coordinate: () => consumer.latest,
             }),
           onStamp: (stamp) => {
