@@ -2,18 +2,18 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { systemClock } from '../base/clock.ts'
 import type { Connection } from '../mysql/connection.ts'
-import { isConnectionLost } from '../mysql/errors.ts'
+import { isConnectionLost, ServerError } from '../mysql/errors.ts'
 import { BackendPool } from './backend-pool.ts'
 import { ConnectionBudget } from './connection-budget.ts'
 
 const never = new Promise<never>(() => undefined)
 
-function pool(connecting: () => Promise<Connection> = () => never): BackendPool {
+function pool(connecting: () => Promise<Connection> = () => never, max = 1): BackendPool {
   return new BackendPool({
     clock: systemClock,
     shard: 'app/-',
     schema: 'app',
-    budget: new ConnectionBudget(1),
+    budget: new ConnectionBudget(max),
     waitMs: 5000,
     idleMs: 60_000,
     resetMs: 20,
@@ -131,6 +131,27 @@ test('promises 1, 4: a connection that was reset writes nothing where its cascad
   before.give(reset)
   await turn()
   assert.equal(await before.take(''), reset)
+})
+
+test('promise 7: where the server has room for no more, those that were reset make place for whoever writes', async () => {
+  const made: Connection[] = []
+  const connecting = resettable(90704, made)
+  const full = pool(() => {
+    const { length } = made.filter(({ open }) => open)
+    if (length > 0) return Promise.reject(new ServerError(1040, '08004', 'Too many connections', 'server'))
+    return connecting()
+  }, 3)
+  const first = await full.take('')
+  first.dirty = true
+  full.give(first)
+  await turn()
+  const second = await full.take('')
+  assert.notEqual(second, first, 'it lay there')
+  const waits = full.take('')
+  await turn()
+  second.dirty = true
+  full.give(second)
+  assert.notEqual(await waits, second, 'it came back while somebody waited')
 })
 
 test('who needs a connection that nobody has had gets a new one in the place of the one that it has', async () => {

@@ -242,8 +242,11 @@ export class BackendPool {
     } catch (error) {
       this.#connecting--
       this.#options.budget.give()
-      // The server has no room: whoever waits gets one of ours when it comes back.
-      if (error instanceof ServerError && error.kind === 'tooManyConnections' && this.#all.size > 0) return
+      // The server has no room: whoever waits gets one of ours when it comes back, or the place of one that is of no use to it.
+      if (error instanceof ServerError && error.kind === 'tooManyConnections' && this.#all.size > 0) {
+        if (this.#waiters.length > 0 && this.#idle.length > 0) this.closeIdle()
+        return
+      }
       // One failure fails everyone who waits for a new connection: they decide whether to wait for routing to change.
       const failed = this.#all.size === 0 ? this.#waiters.splice(0) : this.#waiters.splice(0, 1)
       for (const waiter of failed) waiter.reject(error as Error)
@@ -326,7 +329,8 @@ export class BackendPool {
       waiter.resolve(backend)
       return
     }
-    if (this.#options.budget.wanted) {
+    // Whoever still waits can't use it.
+    if (this.#options.budget.wanted || this.#lacking > this.#connecting) {
       backend.connection.destroy()
       return
     }
