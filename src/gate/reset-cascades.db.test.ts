@@ -91,4 +91,20 @@ if (flavours().includes('mysql')) {
       )
     })
   }
+
+  test('promise 8: what sessions begin with costs no connection each', async () => {
+    const connections = async (): Promise<number> => Number((await admin.allText("SHOW GLOBAL STATUS LIKE 'Connections'"))[0]?.['Value'])
+    await using c = await client('one')
+    await c.query("SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')")
+    const before = await connections()
+    for (let i = 0; i < 20; i++) {
+      await c.query("SET sql_mode = CONCAT(@@sql_mode, ',NO_ZERO_DATE')")
+      await c.query('SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED')
+      await c.query('DELETE FROM parent WHERE id = 901')
+      await c.query('SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ')
+      await c.query('UPDATE parent SET v = 1 WHERE id = 901')
+    }
+    const made = (await connections()) - before
+    assert.ok(made < 5, `${made} connections`)
+  })
 }

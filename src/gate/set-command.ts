@@ -1,6 +1,6 @@
 /** SET of a session: what it keeps, what a server must judge or compute first, and what goes to a server as it is. */
 import { isSwError } from '../base/errors.ts'
-import { tokenEnd, tokenStart, type Lexed } from '../sql/lexer.ts'
+import { Kind, tokenEnd, tokenKind, tokenStart, type Lexed } from '../sql/lexer.ts'
 import { parse } from '../sql/parse.ts'
 import type { Value } from '../sql/value.ts'
 import { walkExpr } from '../sql/walk.ts'
@@ -265,15 +265,24 @@ async function pass(s: Setting, keyspace: string, sql: Buffer, pins: readonly Pi
 
 async function evaluate(s: Setting, keyspace: string, expression: string): Promise<Value> {
   const sql = Buffer.from(`SELECT ${expression}`, 'latin1')
-  const again = rereadable(lexStatement(sql, modeOf(s.runner.settings)))
+  const lexed = lexStatement(sql, modeOf(s.runner.settings))
+  const again = rereadable(lexed)
   const act = async (backend: Backend): Promise<Value> => {
-    // It may call a stored function, which may leave something.
-    backend.dirty = true
     const { variables, variablesOn } = s.runner.connections
+    // It may call a stored function, a view's too, which may leave something; `SET sql_mode = CONCAT(@@sql_mode, …)`, with which sessions begin, does not, and costs no connection.
+    backend.dirty ||= !again || variables.size > 0 || mayLeave(lexed)
     if (variables.size > 0 && variablesOn === null) await backend.connection.query(setVariables(variables, modeOf(s.runner.settings)))
     return valueOfAnswer(await backend.connection.query(sql))
   }
   return await s.runner.settings.showingText(() => onServer(s.core, s.runner, keyspace, s.signal, act, { again }))
+}
+
+/** Besides by functions: variables that it sets, views that it reads. */
+function mayLeave(lexed: Lexed): boolean {
+  const words = new Words(lexed)
+  for (let i = 0; i < lexed.count; i++)
+    if (tokenKind(lexed, i) === Kind.UserVariable || words.at(i) === 'FROM' || words.at(i) === 'TABLE') return true
+  return false
 }
 
 /** Settings are in force once a server has taken them: its error is the client's answer. */
