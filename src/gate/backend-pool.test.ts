@@ -154,6 +154,24 @@ test('promise 7: where the server has room for no more, those that were reset ma
   assert.notEqual(await waits, second, 'it came back while somebody waited')
 })
 
+test('promise 8: of those that were reset few are kept, however many are given back together', async () => {
+  const made: Connection[] = []
+  const many = pool(resettable(90704, made), 20)
+  const holder = {}
+  const taken = await Promise.all(Array.from({ length: 10 }, () => many.take('', null, holder)))
+  for (const backend of taken) {
+    backend.dirty = true
+    many.give(backend)
+  }
+  await turn()
+  assert.equal(made.filter(({ open }) => open).length, 4)
+  const again = await many.take('', null, holder, 'read')
+  again.dirty = true
+  many.give(again)
+  await turn()
+  assert.equal(made.filter(({ open }) => open).length, 4)
+})
+
 test('who needs a connection that nobody has had gets a new one in the place of the one that it has', async () => {
   const made: Connection[] = []
   const one = pool(resettable(90704, made))

@@ -269,16 +269,15 @@ export class BackendPool {
       return
     }
     const hidesCascades = flavourOf(connection).resetHidesCascades(connection)
-    if (hidesCascades && this.#idle.filter((idle) => idle.hidesCascades).length >= readersKept) {
-      connection.destroy()
-      return
-    }
+    // Those that are about to be reset count.
+    const readers = [...this.#all].filter((one) => one !== backend && one.hidesCascades && one.holder === null)
+    if (hidesCascades && readers.length >= readersKept) return connection.destroy()
+    backend.hidesCascades = hidesCascades
     const reset = Promise.all([connection.reset(), connection.useDatabase(this.#options.schema), keepsHistory(connection)])
     this.#orEnd(connection, reset).then(
       ([, , keeps]) => {
         if (keeps) return connection.destroy()
         backend.dirty = false
-        backend.hidesCascades = hidesCascades
         backend.signature = ''
         backend.statements.clear()
         this.#offer(backend)
