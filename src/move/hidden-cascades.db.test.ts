@@ -51,6 +51,17 @@ async function following(): Promise<World> {
   return world
 }
 
+/** The stream of a way back that begins at the position of now. */
+async function wayBack(world: World, onDdl: 'ignore' | 'exec'): Promise<StreamRecord> {
+  const [from, to] = [world.targetRefs[0]!, world.sourceRefs[0]!]
+  const forward = world.record(0)
+  const uid = `${world.prefix}-back`
+  await ensureMoveTables(world.s)
+  const seed = { streamUid: uid, workflowUid: forward.workflowUid, direction: 'reverse', sourceUid: from.uid, targetUid: to.uid } as const
+  assert.ok(await seedPosition(world.s, { ...seed, position: await currentPosition(world.t) }))
+  return { ...forward, uid, direction: 'reverse', source: from, targets: [to], copy: 'none', options: { ...forward.options, onDdl } }
+}
+
 if (flavours().includes('mysql')) {
   const record = (world: World): StreamRecord => world.record(0)
 
@@ -236,29 +247,10 @@ if (flavours().includes('mysql')) {
     world.start(forward)
     await world.untilRunning(forward.uid)
     await world.drain(forward.uid)
-    const [from, to] = [world.targetRefs[0]!, world.sourceRefs[0]!]
-    const options: StreamRecord['options'] = { ...forward.options, onDdl: 'exec' }
-    const back: StreamRecord = {
-      ...forward,
-      uid: `${world.prefix}-back`,
-      direction: 'reverse',
-      source: from,
-      targets: [to],
-      copy: 'none',
-      options,
-    }
-    await ensureMoveTables(world.s)
-    const seed = {
-      streamUid: back.uid,
-      workflowUid: back.workflowUid,
-      direction: 'reverse',
-      sourceUid: from.uid,
-      targetUid: to.uid,
-    } as const
-    assert.ok(await seedPosition(world.s, { ...seed, position: await currentPosition(world.t) }))
+    const back = await wayBack(world, 'exec')
     world.start(back)
     await world.untilRunning(back.uid)
-    await world.t.useDatabase(from.schema)
+    await world.t.useDatabase(world.targetRefs[0]!.schema)
     await world.t.query('ALTER TABLE child ADD CONSTRAINT away FOREIGN KEY (parent) REFERENCES Parent (id) ON DELETE CASCADE')
     const marker = await bumpControlMarker(world.t)
     await world.until('reverse marker', () => (world.reports.get(back.uid)?.targets[0]?.controlMarker ?? 0) >= marker)
@@ -271,6 +263,27 @@ if (flavours().includes('mysql')) {
       `${told?.code} ${told?.what}`,
       /^SW-MOVE-045 foreign key away may have changed rows of child \(ON DELETE CASCADE\) with a row of Parent on app\/-/,
     )
+  })
+
+  test('1.11: so they are on a way back whose stream has never run when the key goes', async () => {
+    await using world = await World.create({ flavour: 'mysql', sources: ['-'], targets: ['-'], tables }, servers.of('mysql'))
+    await world.s.query('INSERT INTO Parent (id, owner) VALUES (1, 1), (2, 1)')
+    await world.s.query('INSERT INTO child VALUES (10, 1, 1), (20, 1, 2)')
+    const running = world.start(record(world))
+    await world.untilRunning(record(world).uid)
+    await world.drain(record(world).uid)
+    await running.stop()
+    const back = await wayBack(world, 'ignore')
+    {
+      await using reset = await connect(world.target.config)
+      await reset.reset()
+      await reset.useDatabase(world.targetRefs[0]!.schema)
+      await reset.query('DELETE FROM Parent WHERE id = 1')
+      await reset.query('ALTER TABLE child DROP FOREIGN KEY away')
+    }
+    world.start(back)
+    const told = await failure(world, back)
+    assert.match(`${told?.code} ${told?.what}`, /^SW-MOVE-045 foreign key away may have changed rows of child \(ON DELETE CASCADE\)/)
   })
 }
 

@@ -51,16 +51,16 @@ export async function streamTables(
   const cascading = await cascadingKeys(source.meta, record.source.schema)
   // What is known of a moved table is kept with it, and it alone hears when a key of its own has gone.
   const movedNames = new Set(moved.map(({ name }) => name.toLowerCase()))
+  // A way back that has never run, or what an earlier version stored: a target has the source's keys, and may have those still that have gone there.
+  const untold = known.size === 0 ? definedBefore === null : [...known.values()].some((table) => table.cascades === undefined)
+  const onTargets = untold ? await Promise.all(targets.map(({ meta }, i) => cascadingKeys(meta, record.targets[i]?.schema ?? ''))) : []
   const cascades = new Map(
     moved.map(({ name }) => {
-      const then = (known.size === 0 ? definedBefore?.cascades.get(name) : known.get(name)?.cascades) ?? []
-      return [
-        name,
-        bothCascades(
-          then.filter(({ table }) => table === name || !movedNames.has(table.toLowerCase())),
-          cascading.get(name),
-        ),
-      ]
+      const stored = known.size === 0 ? definedBefore && (definedBefore.cascades.get(name) ?? []) : known.get(name)?.cascades
+      const then = (stored ?? onTargets.flatMap((there) => there.get(name) ?? [])).filter(
+        ({ table }) => table === name || !movedNames.has(table.toLowerCase()),
+      )
+      return [name, bothCascades(then, cascading.get(name))]
     }),
   )
   const tables = await readSourceTables(source.meta, source.name, record.source.schema, moved, known, targets[0]?.meta.flavour, mergeWriter)
