@@ -37,6 +37,8 @@ const alike: readonly (readonly Param[])[] = [
 /** Of the last nobody knows at the gate what MySQL would make. */
 const refused: readonly (readonly Param[])[] = [
   [integer(1), text('a')],
+  [integer(1), text('1.5')],
+  [integer(1), text('-5')],
   [text('a'), integer(1), text('a')],
   [double(5), text('5x')],
   [datetime('2024-01-02'), text('soon')],

@@ -3,7 +3,7 @@
  * DOUBLE for DOUBLEs (8.0.22 and later; seen in `kept-types.db.test.ts`). An execution may run on a connection that never saw the ones before it, so here the value
  * is made what MySQL would make of it, and the server sees that type alone. Where nobody knows here what one server would make of it, it is refused. It depends on where the
  * parameter stands (parameter-places.ts): beside a text column a text that is no number is compared as one, in a column it is stored as bytes. `1.5` after an integer, where
- * rows are read, stays a text: beside a number's column that is what a server takes it for; elsewhere it would say 1. MariaDB takes each execution by itself.
+ * rows are read, is refused: beside a number's column a server takes it for what it is, elsewhere for 1; so is `-5`, which it takes for a DECIMAL. MariaDB takes each execution by itself.
  */
 import { columnType } from '../wire/column-types.ts'
 import type { Param, ParamType } from '../wire/stmt-execute.ts'
@@ -106,7 +106,7 @@ export function asKept(params: Param[], kept: KeptTypes, placeOf: (index: number
 
 /** The same of a SET: there `1.5` after an integer is a DECIMAL, and goes on as one. */
 export function asKeptBySet(params: Param[], kept: KeptTypes): Param[] {
-  return asKept(params, kept, () => 'read').map((param, i) => {
+  return asKept(params, kept, () => 'set').map((param, i) => {
     if (kindOf(kept[2 * i]) !== 'decimal' || param.value === null || kindOf(param.type) !== 'text') return param
     return { type: columnType.newdecimal, unsigned: false, value: param.value }
   })
@@ -129,7 +129,14 @@ const timeText: Readonly<Record<number, RegExp>> = {
 
 function takenFor(param: Param, before: ParamType, place: Place): Param {
   if (place === 'own') return param
-  const taken = place === 'read' ? whereRead(param, before) : place === 'stored' ? whereStored(param, before) : whereComputed(param, before)
+  const taken =
+    place === 'read'
+      ? whereRead(param, before)
+      : place === 'set'
+        ? whereSet(param, before)
+        : place === 'stored'
+          ? whereStored(param, before)
+          : whereComputed(param, before)
   if (taken !== null) return taken
   const time = kindOf(before.type) === 'time'
   const text = kindOf(param.type) === 'text'
@@ -151,12 +158,17 @@ function whereRead(param: Param, before: ParamType): Param | null {
   if (is === 'integer' && was === 'decimal') return decimalOf(text)
   if (is !== 'text') return was === 'time' ? null : param
   if (was === 'integer' && integerText.test(text)) return { type: columnType.longlong, unsigned: before.unsigned, value: BigInt(text) }
-  if (was === 'integer' && numberText.test(text)) return param
   if (was === 'double' && numberText.test(text)) return doubleOf(text)
   if (was === 'decimal' && numberText.test(text)) return decimalOf(text)
   if (was === 'time' && timeText[before.type]?.test(text) === true)
     return { type: dateText.test(text) ? columnType.date : before.type, unsigned: false, value: text }
   return was === 'none' || was === 'text' ? param : null
+}
+
+/** Of a SET, `1.5` after an integer becomes a DECIMAL. */
+function whereSet(param: Param, before: ParamType): Param | null {
+  const fraction = kindOf(before.type) === 'integer' && kindOf(param.type) === 'text' && numberText.test(textOf(param))
+  return whereRead(param, before) ?? (fraction ? param : null)
 }
 
 /** By itself it is what a column becomes. *Tried* with columns of every kind. */

@@ -9,8 +9,8 @@ import { asKept } from './kept-types.ts'
 import { goesOnWith, type SessionStatement } from './prepared.ts'
 import { Words } from './statement-words.ts'
 
-/** `own`: of its own type, whatever came before: in LIMIT, and CAST(? AS CHAR). In a write, `stored`: it is what a column becomes; `computed`: anything else. */
-export type Place = 'read' | 'own' | 'stored' | 'computed'
+/** `own`: of its own type, whatever came before: in LIMIT, and CAST(? AS CHAR). In a write, `stored`: it is what a column becomes; `computed`: anything else. `set`: in a SET. */
+export type Place = 'read' | 'own' | 'stored' | 'computed' | 'set'
 
 export type Places = ReadonlyMap<number, Place>
 
